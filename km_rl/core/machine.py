@@ -1,0 +1,275 @@
+"""The Kanerva Machine: an auto-encoder whose prior over codes is read from memory.
+
+    write   y, z ~ q(y|x), q(z|x)      M | X = the prior conditioned on (w(y), z)
+    read    y ~ q(y|x)                 z ~ q(z|x, w M)       x ~ p(x|z)
+    dream   y ~ N(0, I)                z = w M               x ~ p(x|z)
+
+Wu, Wayne, Graves & Lillicrap, "The Kanerva Machine: a generative distributed memory", ICLR 2018.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, kl_divergence
+
+from km_rl.core.addressing import START_DIMS, START_STD, Addressing
+from km_rl.core.elbo import Elbo
+from km_rl.core.linalg import full_precision
+from km_rl.core.memory import Memory, kl_written, sample_written
+from km_rl.core.prior import MemoryPrior
+from km_rl.errors import InputError, above_zero, at_least_one
+from km_rl.nn.conv import ConvDecoder, ConvEncoder
+from km_rl.nn.likelihoods import Likelihood
+from km_rl.nn.mlp import GaussianHead, normal
+from km_rl.nn.weights import SelfDescribing
+
+
+class Reading(NamedTuple):
+    """What reading one query with the memory gives.
+
+    Attributes:
+        q_y: the address posterior q(y|x).
+        p_z: the code's prior p(z|y, M).
+        q_z: the code's posterior q(z|x, y, M).
+    """
+
+    q_y: Independent
+    p_z: Independent
+    q_z: Independent
+
+
+class KanervaMachine(SelfDescribing):
+    """The generative model and its inference networks.
+
+    Args:
+        encoder: images ``[..., channels, H, W]`` to embeddings ``[..., encoder.width]``.
+        decoder: codes ``[..., code]`` to a distribution over images.
+        slots: K, the rows of the memory.
+        code: C, its columns.
+        key: S, the width of the address variable y and of its key.
+        noise_var: variance of a code around its read-out; the paper has 1.
+        learn_noise: train it.
+        address_noise_std: std of the noise on the input of q(y|x) in training. Without it an
+            address can carry the image and bypass the memory.
+        prior_std: std of the memory's entries before anything is learned or written.
+
+    Raises:
+        InputError: a size below 1, a spread that is not positive.
+    """
+
+    kind = "km"
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        *,
+        slots: int = 64,
+        code: int = 100,
+        key: int = 50,
+        noise_var: float = 1.0,
+        learn_noise: bool = False,
+        address_noise_std: float = 0.2,
+        prior_std: float = 1.0,
+    ) -> None:
+        super().__init__()
+        at_least_one(slots=slots, code=code, key=key)
+        above_zero(noise_var=noise_var, prior_std=prior_std)
+        width: int = encoder.width  # type: ignore[assignment]
+        self.encoder, self.decoder = encoder, decoder
+        self.addressing = Addressing(slots, key)
+        self.prior = MemoryPrior(slots, code, noise_var, learn_noise, prior_std)
+        self.q_y = GaussianHead(width, key, width).start_sharp(min(START_DIMS, key), START_STD)
+        self.q_z_write = GaussianHead(width, code, width, noise_var**0.5)
+        self.q_z_read = GaussianHead(width + code, code, 2 * code, noise_var**0.5)
+        self.q_z_read.start_as_identity()
+        self.address_noise_std = address_noise_std
+        self.key_width = key
+        self.spec: dict[str, Any] = {}
+
+    @classmethod
+    def build(
+        cls,
+        image_shape: tuple[int, int, int] = (1, 28, 28),
+        filters: int = 16,
+        likelihood: Likelihood = "bernoulli",
+        slots: int = 64,
+        code: int = 100,
+        key: int = 50,
+        **options: Any,
+    ) -> KanervaMachine:
+        """The machine with the paper's encoder and decoder; ``options`` as in the class."""
+        at_least_one(filters=filters, slots=slots, code=code, key=key)
+        machine = cls(
+            ConvEncoder(image_shape, filters, 2 * code),
+            ConvDecoder(code, image_shape, filters, likelihood),
+            slots=slots,
+            code=code,
+            key=key,
+            **options,
+        )
+        machine.spec = {
+            "image_shape": image_shape,
+            "filters": filters,
+            "likelihood": likelihood,
+            "slots": slots,
+            "code": code,
+            "key": key,
+            **options,
+        }
+        return machine
+
+    def forward(self, images: Tensor, sample_memory: bool = False) -> Elbo:
+        """`elbo`, under the name that distributed training wraps."""
+        return self.elbo(images, sample_memory)
+
+    def elbo(self, images: Tensor, sample_memory: bool = False) -> Elbo:
+        """Write the episode, then read each image back from what was written.
+
+        Args:
+            images: episodes with shape (B, T, channels, H, W).
+            sample_memory: read from one draw of M ~ q(M|X), not from its mean.
+
+        Returns:
+            Every term in nats per image, each with shape (B, T).
+        """
+        embeddings = self._embed(images)
+        with full_precision(embeddings):
+            written = (*self._items(embeddings), self.prior.noise_var)
+            prior = self.prior()
+            M = sample_written(prior, *written) if sample_memory else prior.write(*written).mean
+            reading = self._read(embeddings, M)
+            rate_memory = kl_written(prior, *written) / images.shape[1]
+        distortion = -self.decoder(reading.q_z.rsample()).log_prob(images)
+        return Elbo(
+            distortion,
+            kl_divergence(reading.q_y, self._p_y(reading.q_y.mean)),
+            kl_divergence(reading.q_z, reading.p_z),
+            rate_memory[:, None].expand_as(distortion),
+        )
+
+    def write(self, images: Tensor, mask: Tensor | None = None) -> Memory:
+        """q(M|X): the prior conditioned on one sample of every image's address and code.
+
+        Args:
+            images: episodes with shape (B, T, channels, H, W).
+            mask: which images to write, with shape (B, T), for episodes of unequal length.
+        """
+        return self.prior().write(*self.items(images), self.prior.noise_var, mask)
+
+    def items(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What `write` writes: one sample of each image's address weights and code.
+
+        Args:
+            images: episodes with shape (B, T, channels, H, W).
+
+        Returns:
+            w with shape (B, T, K) and z with shape (B, T, C).
+        """
+        return self._items(self._embed(images))
+
+    def iterate(self, memory: Memory, images: Tensor, steps: int = 1) -> Tensor:
+        """Iterative reading (algorithm 1): each pass queries with the pass before.
+
+        Args:
+            memory: B memories; they are read at their means.
+            images: queries with shape (B, T, channels, H, W).
+            steps: passes.
+
+        Returns:
+            The pictures, means of p(x|z), of every pass, with shape (steps, B, T, channels, H, W).
+
+        Raises:
+            InputError: ``steps`` below 1.
+        """
+        at_least_one(steps=steps)
+        passes: list[Tensor] = []
+        for _ in range(steps):
+            reading = self._read(self._embed(images), memory.mean, sample=False)
+            images = self.decoder(reading.q_z.mean).mean
+            passes.append(images)
+        return torch.stack(passes)
+
+    def read(self, memory: Memory, images: Tensor, steps: int = 1) -> Tensor:
+        """The last pass of `iterate`, with the shape of ``images``."""
+        return self.iterate(memory, images, steps)[-1]
+
+    def denoise(self, clean: Tensor, noisy: Tensor, steps: int = 8) -> Tensor:
+        """Write the clean episode, query with the noisy one; shape as `iterate`."""
+        return self.iterate(self.write(clean), noisy, steps)
+
+    def generate(self, memory: Memory, n: int, steps: int = 1) -> Tensor:
+        """Dream from random addresses, then read iteratively.
+
+        Returns:
+            The pictures of every step with shape (steps, B, n, channels, H, W); the first is
+            decoded from the mean of p(z|y, M) at y ~ p(y), each later one from reading the one
+            before.
+
+        Raises:
+            InputError: ``n`` or ``steps`` below 1.
+        """
+        at_least_one(n=n, steps=steps)
+        y = torch.randn(*memory.mean.shape[:-2], n, self.key_width, device=memory.mean.device)
+        first = self.decode(memory, self.addressing(y))
+        if steps == 1:
+            return first[None]
+        return torch.cat([first[None], self.iterate(memory, first, steps - 1)])
+
+    def interpolate(self, memory: Memory, a: Tensor, b: Tensor, n: int = 8) -> Tensor:
+        """Walk in a straight line from the weights of ``a`` to those of ``b``.
+
+        Args:
+            a, b: images with shape (B, channels, H, W).
+
+        Returns:
+            Pictures with shape (B, n, channels, H, W).
+        """
+        w_a, w_b = self.address_weights(torch.stack([a, b], 1)).split(1, 1)
+        share = torch.linspace(0, 1, n, device=w_a.device)[:, None]
+        return self.decode(memory, torch.lerp(w_a, w_b, share))
+
+    def address_weights(self, images: Tensor) -> Tensor:
+        """w at the mean of q(y|x), with shape (B, T, K)."""
+        return self.addressing(self.q_y(self._embed(images)).mean)
+
+    def decode(self, memory: Memory, w: Tensor) -> Tensor:
+        """Pictures of the read-out at weights with shape (B, n, K)."""
+        distribution: Distribution = self.decoder(self._read_out(memory.mean, w))
+        return distribution.mean
+
+    def _embed(self, images: Tensor) -> Tensor:
+        if images.dim() != 5:
+            raise InputError(
+                f"Images of shape {tuple(images.shape)} were given: episodes of shape "
+                f"(B, T, channels, height, width) are expected; one episode is images[None]."
+            )
+        return self.encoder(images).float()
+
+    def _items(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """Address weights and codes to write: one sample of each posterior."""
+        w = self.addressing(self._q_y(embeddings).rsample())
+        return w, self.q_z_write(embeddings).rsample()
+
+    def _read(self, embeddings: Tensor, M: Tensor, sample: bool = True) -> Reading:
+        q_y = self._q_y(embeddings)
+        w = self.addressing(q_y.rsample() if sample else q_y.mean)
+        p_z = normal(self._read_out(M, w), self.prior.noise_var.sqrt())
+        return Reading(q_y, p_z, self.q_z_read(torch.cat([embeddings, p_z.mean], -1)))
+
+    def _q_y(self, embeddings: Tensor) -> Independent:
+        if self.training:
+            embeddings = embeddings + self.address_noise_std * torch.randn_like(embeddings)
+        return self.q_y(embeddings)
+
+    @staticmethod
+    def _read_out(M: Tensor, w: Tensor) -> Tensor:
+        """w M, in the precision of the memory, which may be a float64 one."""
+        return (w.to(M.dtype) @ M).to(w.dtype)
+
+    @staticmethod
+    def _p_y(like: Tensor) -> Independent:
+        return normal(torch.zeros_like(like), 1.0)

@@ -1,0 +1,89 @@
+"""What every floor shares: how bad input is refused, and how files are written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Bad input, told in one sentence: what was given, what is expected, what to do.
+
+    Scripts print the sentence and end with exit code 2.
+    """
+
+
+def at_least_one(**sizes: int) -> None:
+    """Refuse sizes below 1.
+
+    Raises:
+        InputError: names the first such size.
+    """
+    for name, size in sizes.items():
+        if size < 1:
+            raise InputError(f"{name} is {size}: a whole number of at least 1 is expected.")
+
+
+def above_zero(**values: float) -> None:
+    """Refuse values that are not positive and finite.
+
+    Raises:
+        InputError: names the first such value.
+    """
+    for name, value in values.items():
+        if not 0 < value < float("inf"):
+            raise InputError(f"{name} is {value}: a positive number is expected.")
+
+
+class NonFiniteError(ArithmeticError):
+    """Training met NaN or infinity: says at which step, where, and what is still good."""
+
+
+@contextmanager
+def exit_on_input_error() -> Iterator[None]:
+    """What every script runs in: an expected failure is one sentence on stderr, no traceback.
+
+    Exit code 2 for `InputError` and `NonFiniteError`, 130 for Ctrl-C; it decorates functions too.
+    """
+    try:
+        yield
+    except (InputError, NonFiniteError) as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from error
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "Interrupted.", file=sys.stderr)
+        raise SystemExit(130) from interrupt
+
+
+@contextmanager
+def written_beside(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that replaces it only when the block succeeds.
+
+    An interrupted or failed write leaves the old file as it was and no half-written one.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield beside
+        beside.chmod(0o666 & ~_umask())
+        os.replace(beside, path)
+    except OSError as error:
+        raise InputError(
+            f"'{path}' cannot be written ({error.strerror or error}): "
+            f"give a folder that exists, is yours to write to and has space."
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The permissions that new files go without; some writers are stricter than asked."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Networks that know no memory: they are handed to the machine."""

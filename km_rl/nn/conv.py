@@ -1,0 +1,135 @@
+"""The paper's encoder and decoder: three blocks of [4x4 convolution, stride 2 -> ResNet block].
+
+The encoder ends in one linear layer; the decoder mirrors it with transposed convolutions. There is
+no batch normalisation: it would let the items of an episode see each other past the memory.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from km_rl.errors import InputError
+from km_rl.nn.initial import EMBEDDING_STD, keep_variance, quieten
+from km_rl.nn.likelihoods import LIKELIHOODS, Likelihood
+
+BLOCKS = 3
+UNSCALED_STD = 0.25
+"""How far apart the encoder's unscaled embeddings start: drawings are mostly blank."""
+
+
+class ResidualBlock(nn.Module):
+    """The basic ResNet block, two 3x3 convolutions: ``relu(x + conv(relu(conv(x))))``."""
+
+    def __init__(self, filters: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(filters, filters, 3, padding=1)
+        self.second = nn.Conv2d(filters, filters, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.second(torch.relu(self.first(x))))
+
+
+def _sizes(size: int) -> list[int]:
+    """Side lengths before each block and after the last: 28 -> [28, 14, 7, 3]."""
+    if size < 2**BLOCKS:
+        raise InputError(
+            f"A side of {size} pixels is too short to be halved {BLOCKS} times: "
+            f"images of at least {2**BLOCKS} x {2**BLOCKS} are expected."
+        )
+    sizes = [size]
+    for _ in range(BLOCKS):
+        sizes.append(sizes[-1] // 2)
+    return sizes
+
+
+def _start(net: nn.Module) -> None:
+    """Initial weights: see `km_rl.nn.initial`."""
+    keep_variance(net)
+    for block in net.modules():
+        if isinstance(block, ResidualBlock):
+            quieten(block.second)
+
+
+def _channels_last(*blocks: nn.Module) -> nn.Sequential:
+    """The blocks in the layout that convolutions run fastest in, on CPU and CUDA."""
+    return nn.Sequential(*blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class ConvEncoder(nn.Module):
+    """Images ``[..., channels, H, W]`` to embeddings ``[..., width]``.
+
+    Args:
+        image_shape: (channels, height, width).
+        filters: filters in every convolution; the paper has 16 for Omniglot, 32 for CIFAR-10.
+        width: width of the embedding; the paper has twice the code width.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], filters: int, width: int) -> None:
+        super().__init__()
+        channels, height, breadth = image_shape
+        blocks: list[nn.Module] = []
+        for inputs in [channels, *[filters] * (BLOCKS - 1)]:
+            blocks += [nn.Conv2d(inputs, filters, 4, 2, 1), nn.ReLU(), ResidualBlock(filters)]
+        flat = filters * _sizes(height)[-1] * _sizes(breadth)[-1]
+        self.blocks = _channels_last(*blocks)
+        self.linear = nn.Linear(flat, width)
+        self.width = width
+        self.image_shape = tuple(image_shape)
+        _start(self)
+        self.linear.weight.data *= EMBEDDING_STD / UNSCALED_STD
+
+    def forward(self, images: Tensor) -> Tensor:
+        if tuple(images.shape[-3:]) != self.image_shape:
+            raise InputError(
+                f"Images of shape {tuple(images.shape[-3:])} were given to an encoder of "
+                f"{self.image_shape} (channels, height, width): resize them, or build the model "
+                f"for their shape."
+            )
+        flat = images.flatten(0, -4).contiguous(memory_format=torch.channels_last)
+        return self.linear(self.blocks(flat).flatten(1)).unflatten(0, images.shape[:-3])
+
+
+class ConvDecoder(nn.Module):
+    """Codes ``[..., code]`` to a distribution over images ``[..., channels, H, W]``.
+
+    Args:
+        code: width of the code.
+        image_shape: (channels, height, width).
+        filters: filters in every transposed convolution.
+        likelihood: ``bernoulli`` for binary pixels, ``gaussian`` for grey levels in 0..1.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        image_shape: tuple[int, int, int],
+        filters: int,
+        likelihood: Likelihood = "bernoulli",
+    ) -> None:
+        super().__init__()
+        if likelihood not in LIKELIHOODS:
+            raise InputError(
+                f"Likelihood '{likelihood}' is not known: give one of {', '.join(LIKELIHOODS)}."
+            )
+        channels, height, breadth = image_shape
+        rows, columns = _sizes(height)[::-1], _sizes(breadth)[::-1]
+        self.linear = nn.Linear(code, filters * rows[0] * columns[0])
+        self.first_shape = (filters, rows[0], columns[0])
+        blocks: list[nn.Module] = []
+        for block in range(BLOCKS):
+            outputs = channels if block == BLOCKS - 1 else filters
+            odd = (rows[block + 1] % 2, columns[block + 1] % 2)
+            up = nn.ConvTranspose2d(filters, outputs, 4, 2, 1, output_padding=odd)
+            blocks += [nn.ReLU(), ResidualBlock(filters), up]
+        self.blocks = _channels_last(*blocks)
+        self.likelihood = LIKELIHOODS[likelihood]()
+        _start(self)
+        quieten(up)
+        nn.init.constant_(up.get_parameter("bias"), LIKELIHOODS[likelihood].background)
+
+    def forward(self, codes: Tensor) -> Distribution:
+        first = self.linear(codes.flatten(0, -2)).unflatten(1, self.first_shape)
+        output = self.blocks(first.contiguous(memory_format=torch.channels_last))
+        return self.likelihood(output.unflatten(0, codes.shape[:-1]))

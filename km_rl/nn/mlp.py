@@ -1,0 +1,84 @@
+"""The paper's multi-layer perceptrons: two layers, one ReLU between them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal
+from torch.nn.functional import softplus
+
+from km_rl.nn.initial import EMBEDDING_STD, keep_variance
+
+QUIET = 0.2
+"""Share of their means and spreads that Gaussian heads start with."""
+
+
+def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Two linear layers with a ReLU between: ``[..., inputs] -> [..., outputs]``."""
+    return keep_variance(
+        nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+    )
+
+
+def normal(mean: Tensor, std: Tensor | float) -> Independent:
+    """The distribution ``N(mean, diag(std^2))`` over the last axis."""
+    if not isinstance(std, Tensor):
+        std = mean.new_tensor(std)
+    return Independent(Normal(mean, std.expand_as(mean), validate_args=False), 1)
+
+
+class GaussianHead(nn.Module):
+    """From an embedding to a diagonal Gaussian: ``[..., inputs] -> N(mean, diag(std^2))``.
+
+    The std is ``softplus`` of the second half of the outputs, which starts near ``initial_std``
+    for every input; it cannot become zero or negative.
+    """
+
+    def __init__(self, inputs: int, width: int, hidden: int, initial_std: float = 1.0) -> None:
+        super().__init__()
+        self.net = mlp(inputs, hidden, 2 * width)
+        with torch.no_grad():
+            self.first.weight /= EMBEDDING_STD
+            self.last.weight *= QUIET
+            self.last.bias[width:] = math.log(math.expm1(initial_std))
+
+    @property
+    def first(self) -> nn.Linear:
+        """The layer that sees the inputs."""
+        return self.net[0]  # type: ignore[return-value]
+
+    @property
+    def last(self) -> nn.Linear:
+        """The layer whose outputs are the mean and the raw std."""
+        return self.net[2]  # type: ignore[return-value]
+
+    @torch.no_grad()
+    def start_sharp(self, dims: int, std: float) -> GaussianHead:
+        """Let only the first ``dims`` entries start with something to say, and with this std."""
+        width = self.last.out_features // 2
+        self.last.weight[:dims] /= QUIET
+        self.last.weight[dims:width] *= QUIET
+        self.last.bias[width : width + dims] = math.log(math.expm1(std))
+        return self
+
+    @torch.no_grad()
+    def start_as_identity(self) -> GaussianHead:
+        """Let the mean start near the last ``width`` inputs, by relu(x) - relu(-x) = x.
+
+        Otherwise a posterior that ought to follow its prior has to learn to copy it first.
+        """
+        width = self.last.out_features // 2
+        eye = torch.eye(width)
+        self.first.weight[:, :-width] *= 0.02
+        self.first.weight[:, -width:] = 0
+        self.first.weight[: 2 * width, -width:] = torch.cat([eye, -eye])
+        self.last.weight *= 0.02
+        self.last.weight[:width, : 2 * width] += torch.cat([eye, -eye], 1)
+        return self
+
+    def forward(self, inputs: Tensor) -> Independent:
+        """Return the Gaussian, in float32 also under autocast."""
+        mean, raw = self.net(inputs).float().chunk(2, dim=-1)
+        return normal(mean, softplus(raw) + 1e-4)

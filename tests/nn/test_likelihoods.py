@@ -1,0 +1,89 @@
+"""p(x|z): log-probabilities in nats per image, and bits per dimension."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.distributions import Bernoulli, Normal
+from torch.testing import assert_close
+
+from km_rl.nn.likelihoods import (
+    BernoulliLikelihood,
+    GaussianLikelihood,
+    bits_per_dimension,
+    dequantise,
+)
+
+SHAPE = (2, 3, 1, 4, 5)
+
+
+def test_bernoulli_is_torch_s_summed_over_the_image() -> None:
+    logits, x = torch.randn(SHAPE), torch.rand(SHAPE).round()
+    expected = Bernoulli(logits=logits).log_prob(x).sum((-3, -2, -1))
+    pictures = BernoulliLikelihood()(logits)
+    assert_close(pictures.log_prob(x), expected)
+    assert_close(pictures.mean, torch.sigmoid(logits))
+
+
+def test_bernoulli_stays_finite_where_it_is_certain() -> None:
+    logits = torch.full(SHAPE, 200.0, requires_grad=True)
+    log_prob = BernoulliLikelihood()(logits).log_prob(torch.zeros(SHAPE))
+    assert_close(log_prob, torch.full((2, 3), -20 * 200.0))
+    log_prob.sum().backward()
+    assert logits.grad is not None
+    assert_close(logits.grad, torch.full(SHAPE, -1.0))
+
+
+def test_bernoulli_draws_have_no_axis_of_their_own() -> None:
+    logits = torch.randn(SHAPE)
+    x = torch.rand(7, *SHAPE).round()
+    assert BernoulliLikelihood()(logits).log_prob(x).shape == (7, 2, 3)
+
+
+def test_gaussian_is_torch_s_with_one_std() -> None:
+    likelihood, mean, x = GaussianLikelihood(), torch.rand(SHAPE), torch.rand(SHAPE)
+    std = likelihood.log_std.exp() + 0.25 / 256
+    expected = Normal(mean, std).log_prob(x).sum((-3, -2, -1))
+    assert_close(likelihood(mean).log_prob(x), expected)
+    assert likelihood(mean).stddev.mean().item() == pytest.approx(0.1, rel=0.02)
+
+
+@pytest.mark.parametrize("levels", [256, 32])
+def test_the_std_never_falls_below_a_quarter_of_a_level(levels: int) -> None:
+    likelihood = GaussianLikelihood(levels)
+    torch.nn.init.constant_(likelihood.log_std, -100.0)
+    assert likelihood(torch.zeros(SHAPE)).stddev.min().item() == pytest.approx(0.25 / levels)
+
+
+@pytest.mark.parametrize("likelihood", [BernoulliLikelihood(), GaussianLikelihood()])
+def test_half_precision_outputs_are_scored_in_float32(likelihood: torch.nn.Module) -> None:
+    output = torch.randn(SHAPE, dtype=torch.bfloat16)
+    assert likelihood(output).log_prob(torch.zeros(SHAPE)).dtype == torch.float32
+
+
+def test_noise_fills_one_grey_level_and_no_more() -> None:
+    levels = torch.arange(256).expand(200, 256)
+    noisy = dequantise(levels / 256, torch.Generator().manual_seed(0))
+    assert torch.equal((noisy * 256).floor().long(), levels)
+    assert 0 <= noisy.min() <= noisy.max() < 1
+    assert (noisy * 256 - levels).mean().item() == pytest.approx(0.5, abs=0.01)
+
+
+def test_noise_is_repeated_by_its_generator() -> None:
+    grey = torch.zeros(3, 4)
+    first, second = (dequantise(grey, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_a_uniform_density_costs_its_eight_bits() -> None:
+    """Density 1 on 0..1 is 0 nats; each of 256 equal levels costs log2 256 bits."""
+    assert bits_per_dimension(torch.tensor(0.0), dimensions=12).item() == pytest.approx(8.0)
+
+
+def test_a_narrow_density_by_hand() -> None:
+    """Uniform over 2 of 256 levels: density 128 on each of 10 dimensions, 1 bit each."""
+    nats = torch.tensor(-10 * math.log(128))
+    assert bits_per_dimension(nats, dimensions=10).item() == pytest.approx(1.0, abs=1e-6)
+    assert bits_per_dimension(nats.expand(2, 3), dimensions=10).shape == (2, 3)
