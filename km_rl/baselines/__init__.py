@@ -1,0 +1,1 @@
+"""What the machine is compared to: one paper a file."""

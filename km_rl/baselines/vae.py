@@ -1,0 +1,92 @@
+"""The variational auto-encoder (Kingma & Welling 2014; Rezende et al. 2014).
+
+The same encoder and decoder as the Kanerva Machine, the same bound, and N(0, I) where the machine
+has a memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import kl_divergence
+
+from km_rl.core.elbo import Elbo
+from km_rl.errors import at_least_one
+from km_rl.nn.conv import ConvDecoder, ConvEncoder
+from km_rl.nn.likelihoods import Likelihood
+from km_rl.nn.mlp import GaussianHead, normal
+from km_rl.nn.weights import SelfDescribing
+
+
+class VAE(SelfDescribing):
+    """q(z|x) = N, p(z) = N(0, I), p(x|z) from the decoder.
+
+    Args:
+        encoder: images ``[..., channels, H, W]`` to embeddings ``[..., encoder.width]``.
+        decoder: codes ``[..., code]`` to a distribution over images.
+        code: C, the width of z.
+    """
+
+    kind = "vae"
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, *, code: int = 100) -> None:
+        super().__init__()
+        width: int = encoder.width  # type: ignore[assignment]
+        self.encoder, self.decoder = encoder, decoder
+        self.q_z = GaussianHead(width, code, hidden=width)
+        self.code = code
+        self.spec: dict[str, Any] = {}
+
+    @classmethod
+    def build(
+        cls,
+        image_shape: tuple[int, int, int] = (1, 28, 28),
+        filters: int = 16,
+        likelihood: Likelihood = "bernoulli",
+        code: int = 100,
+    ) -> VAE:
+        """The auto-encoder with the paper's encoder and decoder."""
+        at_least_one(filters=filters, code=code)
+        vae = cls(
+            ConvEncoder(image_shape, filters, 2 * code),
+            ConvDecoder(code, image_shape, filters, likelihood),
+            code=code,
+        )
+        vae.spec = {
+            "image_shape": image_shape,
+            "filters": filters,
+            "likelihood": likelihood,
+            "code": code,
+        }
+        return vae
+
+    def forward(self, images: Tensor, sample_memory: bool = False) -> Elbo:
+        """`elbo`; there is no memory to sample."""
+        return self.elbo(images)
+
+    def elbo(self, images: Tensor) -> Elbo:
+        """Distortion and KL(q(z|x)||p(z)), in nats per image, each with shape (B, T)."""
+        q_z = self.q_z(self.encoder(images))
+        distortion = -self.decoder(q_z.rsample()).log_prob(images)
+        rate_z = kl_divergence(q_z, normal(torch.zeros_like(q_z.mean), 1.0))
+        free = torch.zeros_like(rate_z)
+        return Elbo(distortion, rate_y=free, rate_z=rate_z, rate_memory=free)
+
+    def iterate(self, images: Tensor, steps: int = 1) -> Tensor:
+        """Feed reconstructions back, as the machine reads iteratively.
+
+        Returns:
+            The pictures of every pass, in 0..1, with shape (steps, *images.shape).
+        """
+        passes: list[Tensor] = []
+        for _ in range(steps):
+            images = self.decoder(self.q_z(self.encoder(images)).mean).mean
+            passes.append(images)
+        return torch.stack(passes)
+
+    def generate(self, n: int) -> Tensor:
+        """Pictures, in 0..1, of n draws from the prior, with shape (n, channels, H, W)."""
+        device = next(self.parameters()).device
+        return self.decoder(torch.randn(n, self.code, device=device)).mean

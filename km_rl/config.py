@@ -1,0 +1,154 @@
+"""Every setting of a training run, and the sets of them that have a name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from km_rl.baselines.vae import VAE
+from km_rl.core.machine import KanervaMachine
+from km_rl.data import DATASETS, Binarisation
+from km_rl.errors import InputError
+from km_rl.train.recipe import Recipe, above_zero, at_least, one_of, resolve_precision
+
+IMAGE_SHAPE = (1, 28, 28)
+
+
+@dataclass(frozen=True)
+class Config(Recipe):
+    """A training run. The Kanerva Machine and its baseline share every setting but `model`."""
+
+    preset: str = "strokes"
+    """What the other settings start from: strokes, paper-omniglot (the default for --dataset
+    omniglot) or debug. Each flag overrides one setting."""
+    model: Literal["km", "vae"] = "km"
+    """The Kanerva Machine, or a VAE with the same encoder and decoder."""
+
+    dataset: Literal["strokes", "omniglot"] = "strokes"
+    """Drawn on the fly (strokes), or real characters (omniglot)."""
+    data_dir: Path | None = None
+    """Where Omniglot lies; by default KM_RL_DATA names the place, or else it is downloaded."""
+    split: Literal["images", "characters"] = "images"
+    """Test on other images of known characters, or (Omniglot) on new characters."""
+    binarisation: Binarisation = "dynamic"
+    """Ink at random by its grey level, anew at each draw; or above half; or none."""
+
+    classes: int | None = None
+    """Draw each episode from so many classes; from all by default."""
+    episode_length: int = 32
+    """T, the images in an episode."""
+    episodes_per_batch: int = 8
+    """B, the episodes in a training step."""
+
+    slots: int = 64
+    """K, the rows of the memory."""
+    code: int = 100
+    """C, the width of a code."""
+    key: int = 50
+    """S, the width of an address key."""
+    filters: int = 16
+    """Filters in every convolution."""
+    noise_var: float = 0.01
+    """Variance of a code around its read-out; the paper's 1 with codes ten times as long."""
+    learn_noise: bool = False
+    """Train that variance."""
+    address_noise_std: float = 0.2
+    """Std of the noise on the input of q(y|x), in training."""
+    prior_std: float = 1.0
+    """Std of the memory's entries before anything is learned or written."""
+
+    evaluate_images: int = 1024
+    """Test images in each check during training; the report uses all."""
+    threads: int | None = None
+    """CPU threads; torch's own choice by default."""
+    run_dir: Path = Path("runs")
+    """Where run folders lie."""
+    name: str | None = None
+    """The run's folder in it; PRESET-MODEL-SEED by default."""
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.run_dir / (self.name or f"{self.preset}-{self.model}-{self.seed}")
+
+    def validate(self) -> None:
+        """Refuse sizes and choices that no run can have.
+
+        Raises:
+            InputError: one sentence for the first that does not fit.
+        """
+        super().validate()
+        at_least(self, 1, "slots", "code", "key", "filters", "threads")
+        at_least(self, 1, "episode_length", "episodes_per_batch", "classes", "evaluate_images")
+        at_least(self, 0, "address_noise_std")
+        above_zero(self, "noise_var", "prior_std")
+        if self.name is not None and Path(self.name).name != self.name:
+            raise InputError(f"--name is '{self.name}': give one name without a path.")
+        one_of(self, "model", ("km", "vae"))
+        one_of(self, "dataset", DATASETS)
+        preset(self.preset)
+
+    def resolved(self) -> Config:
+        """The same run with nothing left to choose: what is saved with it."""
+        return replace(self, name=self.folder.name, precision=resolve_precision(self.precision))
+
+    def build_model(self) -> nn.Module:
+        """A new model, with weights from torch's random stream."""
+        if self.model == "vae":
+            return VAE.build(IMAGE_SHAPE, filters=self.filters, code=self.code)
+        return KanervaMachine.build(
+            IMAGE_SHAPE,
+            filters=self.filters,
+            slots=self.slots,
+            code=self.code,
+            key=self.key,
+            noise_var=self.noise_var,
+            learn_noise=self.learn_noise,
+            address_noise_std=self.address_noise_std,
+            prior_std=self.prior_std,
+        )
+
+
+presets: dict[str, Config] = {
+    "strokes": Config(),
+    "paper-omniglot": Config(
+        preset="paper-omniglot",
+        dataset="omniglot",
+        steps=32_000,
+        warmup_steps=1500,
+        address_kl_warmup_steps=2000,
+        log_every=100,
+        evaluate_every=2000,
+        checkpoint_every=1000,
+    ),
+    "debug": Config(
+        preset="debug",
+        steps=20,
+        warmup_steps=5,
+        episode_length=4,
+        episodes_per_batch=2,
+        slots=4,
+        code=3,
+        key=3,
+        filters=2,
+        log_every=5,
+        evaluate_every=10,
+        checkpoint_every=10,
+        evaluate_images=64,
+    ),
+}
+"""Each name is the `preset` of its value."""
+
+
+def preset(name: str) -> Config:
+    """The preset of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in presets:
+        raise InputError(f"There is no preset '{name}': give one of {', '.join(presets)}.")
+    return presets[name]

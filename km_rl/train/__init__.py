@@ -1,0 +1,1 @@
+"""Training: the only loop, the run folder it fills and the checkpoints it resumes from."""

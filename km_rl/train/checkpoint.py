@@ -1,0 +1,153 @@
+"""Checkpoints: all that a run needs to go on as if it had never stopped.
+
+``training.pt`` alone is what a run resumes from, weights included, so one rename is the whole
+checkpoint; ``model.safetensors`` is an export of the same weights for everyone else, and if the
+process dies between the two files it is merely one checkpoint newer.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from km_rl.errors import InputError, written_beside
+from km_rl.nn.weights import fill, save_weights
+
+TRAINING = "training.pt"
+WEIGHTS = "model.safetensors"
+BROKEN = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    AssertionError,
+    pickle.UnpicklingError,
+)
+"""What torch raises on a file that was cut off or changed."""
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step: training steps done.
+        images: images trained on, over all processes.
+        seconds: time spent in training steps.
+        window: sums of what is averaged in the next line of metrics.
+    """
+
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    window: dict[str, float] = field(default_factory=dict)
+
+
+def random_state(generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
+    """The random streams of one process: of its episodes, and of torch on CPU and GPU."""
+    state = {"episodes": generator.get_state(), "cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_random_state(
+    state: dict[str, Tensor], generator: torch.Generator, device: torch.device
+) -> None:
+    """Continue the streams of `random_state`; a GPU's only on a GPU."""
+    generator.set_state(state["episodes"])
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def save_checkpoint(
+    folder: Path,
+    model: nn.Module,
+    optimiser: Optimizer,
+    progress: Progress,
+    streams: list[dict[str, Tensor]],
+) -> None:
+    """Write the weights for others, then the state to resume from; both appear whole or not.
+
+    Args:
+        streams: a `random_state` of every process.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    kind, spec = _identity(model)
+    save_weights(folder / WEIGHTS, kind, spec, model)
+    state = {
+        "kind": kind,
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "progress": asdict(progress),
+        "streams": streams,
+    }
+    whole = io.BytesIO()
+    torch.save(state, whole)
+    with written_beside(folder / TRAINING) as beside:
+        beside.write_bytes(whole.getbuffer())
+
+
+def load_checkpoint(
+    folder: Path, model: nn.Module, optimiser: Optimizer, processes: int = 1
+) -> tuple[Progress, list[dict[str, Tensor]]] | None:
+    """Fill model and optimiser from the folder; None if it holds no checkpoint.
+
+    Raises:
+        InputError: the file is not a whole checkpoint, or is one of another kind of model, of
+            other shapes or of another number of processes.
+    """
+    path = folder / TRAINING
+    if not path.exists():
+        return None
+    saved = _read(path)
+    kind = _identity(model)[0]
+    if saved["kind"] != kind:
+        raise InputError(
+            f"'{path}' is a checkpoint of a model of kind '{saved['kind']}' where this one is "
+            f"'{kind}': use --name NEW, or delete the folder."
+        )
+    if len(saved["streams"]) != processes:
+        raise InputError(
+            f"'{path}' was written by {len(saved['streams'])} processes where {processes} run "
+            f"now: start as many, use --name NEW, or delete the folder."
+        )
+    fill(model, saved["model"], path)
+    try:
+        optimiser.load_state_dict(saved["optimiser"])
+        return Progress(**saved["progress"]), saved["streams"]
+    except BROKEN as error:
+        raise _broken(path) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The saved dictionary: tensors and plain values only, so that nothing in it can run."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: saved[key] for key in ("kind", "model", "optimiser", "progress", "streams")}
+    except BROKEN as error:
+        raise _broken(path) from error
+
+
+def _broken(path: Path) -> InputError:
+    return InputError(
+        f"'{path}' is not a complete checkpoint of km_rl: "
+        f"delete the folder and train again, or use --name NEW."
+    )
+
+
+def _identity(model: nn.Module) -> tuple[str, dict[str, Any]]:
+    return getattr(model, "kind", type(model).__name__), dict(getattr(model, "spec", {}))

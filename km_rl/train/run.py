@@ -1,0 +1,204 @@
+"""The run folder: what was asked, what was measured, and the weights.
+
+::
+
+    runs/<name>/
+    ├── config.json         every setting, and under "about" the commit, versions and hardware
+    ├── metrics.jsonl       one JSON object a line, as below
+    ├── tb/                 the same numbers as TensorBoard events
+    ├── training.pt         where the same command resumes
+    └── model.safetensors   the weights, for `KanervaMachine.from_run`
+
+Every logged key (losses in nats per image; lower is better):
+
+==========================  =====================================================================
+``step``                    training steps done
+``images``                  images trained on, with repetition, over all processes
+``seconds``                 time spent in training steps, evaluation and saving not counted
+``train/bound``             the paper's bound: the next three summed
+``train/distortion``        -ln p(x|z)
+``train/rate_y``            KL(q(y|x) || p(y))
+``train/rate_z``            KL(q(z|x, y, M) || p(z|y, M))
+``train/rate_memory``       KL(q(M|X) || p(M)) / T
+``train/grad_norm``         length of the gradient before clipping
+``train/learning_rate``     Adam's step size at the last of these steps
+``images_per_second``       images over seconds, over these steps
+``test/<name>``             what the evaluation at this step returned, see `km_rl.evaluate.bound`
+==========================  =====================================================================
+
+The ``train`` lines are means over the steps since the line before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from km_rl.errors import InputError, written_beside
+from km_rl.train.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+FREE = {
+    "preset",
+    "name",
+    "data_dir",
+    "run_dir",
+    "threads",
+    "evaluate_every",
+    "evaluate_images",
+    "checkpoint_every",
+    "log_every",
+}
+"""Settings that a resumed run may change: they do not alter what a training step computes."""
+
+
+class Run:
+    """An open run folder. Of several processes only the first writes to it.
+
+    Args:
+        folder: made if it does not exist; if it does, the run is resumed.
+        config: every setting of the run.
+        about: facts that are recorded with a new run, see `describe`.
+
+    Raises:
+        InputError: the folder cannot be written, or belongs to a run with other settings.
+    """
+
+    def __init__(
+        self, folder: str | Path, config: Recipe, about: Mapping[str, Any] | None = None
+    ) -> None:
+        self.folder = Path(folder)
+        self.writes = is_main_process()
+        self._board: SummaryWriter | None = None
+        if self.writes:
+            settings = json.loads(json.dumps(asdict(config), default=str))
+            self._claim(settings, dict(about or {}))
+
+    def start(self, step: int) -> None:
+        """Begin to log after ``step``; what an interrupted run logged beyond it is dropped."""
+        if not self.writes:
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        kept = [line for line in self.metrics() if line.get("step", step + 1) <= step]
+        with written_beside(self.folder / "metrics.jsonl") as beside:
+            beside.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        self._board = SummaryWriter(str(self.folder / "tb"), purge_step=step + 1)
+
+    def log(self, step: int, images: int, seconds: float, values: Mapping[str, float]) -> None:
+        """Append one line, and the same values to TensorBoard."""
+        if not self.writes:
+            return
+        line = {"step": step, "images": images, "seconds": round(seconds, 3), **values}
+        with (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Every line logged so far; a last line that was cut off is left out."""
+        try:
+            text = (self.folder / "metrics.jsonl").read_text(errors="replace")
+        except FileNotFoundError:
+            return []
+        return [record for line in text.splitlines() if (record := _parsed(line))]
+
+    def close(self) -> None:
+        """Finish the TensorBoard file."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+
+    def _claim(self, settings: dict[str, Any], about: dict[str, Any]) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if (self.folder / "config.json").exists():
+                self._compare(settings)
+                return
+            with written_beside(self.folder / "config.json") as beside:
+                beside.write_text(json.dumps({**settings, "about": about}, indent=2) + "\n")
+        except OSError as error:
+            raise InputError(
+                f"The run folder '{self.folder}' cannot be written ({error.strerror}): "
+                f"give another place with --run-dir."
+            ) from error
+
+    def _compare(self, settings: dict[str, Any]) -> None:
+        saved = _parsed((self.folder / "config.json").read_text(errors="replace"))
+        if saved is None:
+            raise InputError(
+                f"'{self.folder / 'config.json'}' is not readable as JSON: "
+                f"delete the folder, or use --name NEW."
+            )
+        for name, given in settings.items():
+            if name not in FREE and saved.get(name) != given:
+                raise InputError(
+                    f"'{self.folder}' holds a run with {name} = {saved.get(name)!r} where this "
+                    f"command has {given!r}: use --name NEW, or delete the folder."
+                )
+
+
+def is_main_process() -> bool:
+    """Whether this is the only process, or the first that a launcher started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def describe(model: nn.Module) -> dict[str, Any]:
+    """Facts to record with a run: commit, torch, hardware, parameters and the command."""
+    return {
+        "commit": commit(),
+        "torch": torch.__version__,
+        "hardware": hardware(),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "command": shlex.join(["python", *sys.argv]),
+    }
+
+
+def hardware() -> str:
+    """The GPU's name, or the CPU's and how many threads torch uses."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{_cpu_name()}, {torch.get_num_threads()} threads"
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def commit() -> str | None:
+    """The commit of the checkout that this file belongs to, "-dirty" if it was changed."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists():
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
+    except OSError:
+        return None
+
+
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    return record if isinstance(record, dict) else None

@@ -1,0 +1,126 @@
+"""Settings: the presets are valid, the flags work, and bad ones get a sentence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import tyro
+
+from km_rl.baselines.vae import VAE
+from km_rl.config import Config, preset, presets
+from km_rl.core.machine import KanervaMachine
+from km_rl.errors import InputError, NonFiniteError, exit_on_input_error
+from km_rl.train.loop import Interrupted
+
+
+@pytest.mark.parametrize("name", presets)
+def test_every_preset_is_valid_and_bears_its_name(name: str) -> None:
+    config = preset(name)
+    config.validate()
+    assert config.preset == name
+    assert config.folder == Path("runs") / f"{name}-km-0"
+
+
+def test_the_paper_is_a_preset() -> None:
+    config = presets["paper-omniglot"]
+    sizes = (config.slots, config.code, config.key, config.episode_length, config.filters)
+    assert sizes == (64, 100, 50, 32, 16)
+    assert (config.noise_var, config.split, config.binarisation) == (0.01, "images", "dynamic")
+
+
+def test_the_model_is_built_as_the_settings_say() -> None:
+    config = replace(presets["debug"], noise_var=0.5, learn_noise=True, prior_std=2.0)
+    machine = config.build_model()
+    assert isinstance(machine, KanervaMachine)
+    assert machine.prior.noise_var.item() == pytest.approx(0.5)
+    assert machine.prior.log_noise_var.requires_grad
+    assert (machine.spec["slots"], machine.spec["key"]) == (4, 3)
+    vae = replace(config, model="vae").build_model()
+    assert isinstance(vae, VAE)
+    assert vae(torch.zeros(1, 2, 1, 28, 28)).bound.shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"slots": 0}, "--slots is 0: give a number of at least 1."),
+        ({"code": 0}, "--code"),
+        ({"episode_length": 0}, "--episode-length is 0"),
+        ({"classes": 0}, "--classes is 0"),
+        ({"steps": 0}, "--steps"),
+        ({"threads": 0}, "--threads"),
+        ({"evaluate_images": 0}, "--evaluate-images is 0: give a number of at least 1."),
+        ({"name": "a/b"}, "--name is 'a/b': give one name without a path."),
+        ({"seed": 2**63}, "give a whole number below 2"),
+        ({"learning_rate": float("nan")}, "--learning-rate is nan"),
+        ({"noise_var": 0.0}, "--noise-var is 0.0: give a finite number above 0."),
+        ({"memory_kl_weight": -1.0}, "--memory-kl-weight"),
+        ({"dataset": "mnist"}, "--dataset is 'mnist': give one of strokes, omniglot."),
+        ({"model": "gan"}, "--model is 'gan': give one of km, vae."),
+        ({"schedule": "square"}, "--schedule"),
+        ({"preset": "none"}, "There is no preset 'none'"),
+    ],
+)
+def test_what_no_run_can_have_is_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        replace(Config(), **changes).validate()
+    assert sentence in str(caught.value)
+
+
+def test_nothing_is_left_to_choose_in_what_is_saved() -> None:
+    config = Config(seed=3).resolved()
+    assert config.name == "strokes-km-3"
+    assert config.precision in ("no", "bf16")
+    assert config.resolved() == config
+    assert json.loads(json.dumps(asdict(config), default=str))["run_dir"] == "runs"
+
+
+def test_flags_override_a_preset() -> None:
+    config = tyro.cli(Config, args=["--slots", "8", "--learn-noise"], default=preset("debug"))
+    assert config == replace(presets["debug"], slots=8, learn_noise=True)
+
+
+def test_every_setting_is_explained_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        tyro.cli(Config, args=["--help"])
+    text = capsys.readouterr().out
+    for words in (
+        "the rows of the memory",
+        "Adam's step size",
+        "steps of metrics",
+        "run's folder",
+    ):
+        assert words.split()[0] in text
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (InputError("bad zip"), 2, "bad zip\n"),
+        (NonFiniteError("NaN at 3"), 2, "NaN at 3\n"),
+        (Interrupted("saved"), 130, "saved\n"),
+        (KeyboardInterrupt(), 130, "Interrupted.\n"),
+    ],
+)
+def test_expected_failures_are_one_sentence_and_an_exit_code(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, said: str
+) -> None:
+    @exit_on_input_error()
+    def script() -> None:
+        raise error
+
+    for _ in range(2):
+        with pytest.raises(SystemExit) as caught:
+            script()
+        assert caught.value.code == code
+        assert capsys.readouterr().err == said
+
+
+def test_other_failures_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), exit_on_input_error():
+        _ = 1 / 0
