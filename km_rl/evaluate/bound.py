@@ -1,0 +1,130 @@
+"""The bound of a model on a test set, term by term.
+
+Every term is an estimate from samples: y and z are drawn from their posteriors, as the bound asks
+(at their means it would be none), and the memory is read at its mean or, on request, drawn too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from km_rl.core.elbo import Elbo
+from km_rl.data.episodes import Binarisation, Images, all_episodes, validate
+from km_rl.errors import InputError
+
+BATCH = 16
+"""Episodes scored at once."""
+
+
+def bound(
+    model: nn.Module,
+    test: Images,
+    *,
+    episode_length: int,
+    classes: int | None = None,
+    binarisation: Binarisation = "dynamic",
+    seed: int = 0,
+    passes: int = 1,
+    sample_memory: bool = False,
+    limit: int | None = None,
+) -> dict[str, float]:
+    """Means over the test set, in nats per image; lower is better.
+
+    The same arguments give the same numbers, and the caller's random stream is left as it was.
+
+    Args:
+        model: called with images (B, T, channels, H, W) and ``sample_memory``, it returns an
+            `Elbo`. It is put in evaluation mode for the while, outside autocast.
+        test: every image is scored once in each pass, but for the N mod T that fill no episode.
+        episode_length: T.
+        classes: classes in an episode, see `all_episodes`.
+        passes: how often to go through the images, each time in other episodes and with fresh
+            binarisation and samples.
+        sample_memory: read from a draw of M ~ q(M|X), not from its mean.
+        limit: score only so many images, the first of an order fixed by ``seed``.
+
+    Returns:
+        ``bound_nats`` (the paper's: the next three summed), ``reconstruction_nats``,
+        ``kl_y_nats``, ``kl_z_nats``, ``kl_memory_nats`` (KL(M)/T) and
+        ``bound_with_kl_memory_nats``.
+
+    Raises:
+        InputError: no such episodes can be drawn from these images, or ``passes`` is below 1.
+    """
+    if passes < 1:
+        raise InputError(f"passes={passes} was given: give a whole number of at least 1.")
+    test = test if limit is None else _first(test, limit, seed)
+    validate(
+        test, episodes=BATCH, length=episode_length, classes=classes, binarisation=binarisation
+    )
+    episodes = (
+        batch
+        for one in range(passes)
+        for batch in all_episodes(
+            test,
+            episode_length,
+            seed=seed + one,
+            binarisation=binarisation,
+            classes=classes,
+            batch=BATCH,
+        )
+    )
+    images = passes * (len(test.images) // episode_length) * episode_length
+    progress = tqdm(total=images, desc="bound", unit="image", delay=3, leave=False, disable=None)
+    with progress, undisturbed(model, seed) as device:
+        total = torch.zeros(len(Elbo._fields), dtype=torch.float64)
+        for batch in episodes:
+            total += _sums(model(batch.to(device), sample_memory=sample_memory))
+            progress.update(batch.shape[0] * batch.shape[1])
+    return _named(*(total / images).tolist())
+
+
+def _first(test: Images, limit: int, seed: int) -> Images:
+    """The first ``limit`` images of an order fixed by ``seed``."""
+    if limit < 1:
+        raise InputError(f"limit={limit} was given: give a whole number of at least 1.")
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(test.images), generator=generator)[:limit].to(test.images.device)
+    return Images(test.images[chosen], test.labels[chosen.to(test.labels.device)])
+
+
+@contextmanager
+def undisturbed(model: nn.Module, seed: int) -> Iterator[torch.device]:
+    """Evaluation mode, full precision, no gradients, an own random stream; yields the device."""
+    device = next(model.parameters()).device
+    gpus = range(torch.cuda.device_count()) if device.type == "cuda" else ()
+    training = model.training
+    model.eval()
+    try:
+        with (
+            torch.random.fork_rng(devices=list(gpus)),
+            torch.autocast(device.type, enabled=False),
+            torch.no_grad(),
+        ):
+            torch.manual_seed(seed)
+            yield device
+    finally:
+        model.train(training)
+
+
+def _sums(elbo: Elbo) -> Tensor:
+    """Each term summed over episodes and items, with shape (4,), in float64 on the CPU."""
+    return torch.stack([term.sum(dtype=torch.float64) for term in elbo]).cpu()
+
+
+def _named(reconstruction: float, kl_y: float, kl_z: float, kl_memory: float) -> dict[str, float]:
+    """The terms and the two bounds under the names of the results tables."""
+    paper = reconstruction + kl_y + kl_z
+    return {
+        "bound_nats": paper,
+        "bound_with_kl_memory_nats": paper + kl_memory,
+        "reconstruction_nats": reconstruction,
+        "kl_y_nats": kl_y,
+        "kl_z_nats": kl_z,
+        "kl_memory_nats": kl_memory,
+    }

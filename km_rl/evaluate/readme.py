@@ -1,0 +1,135 @@
+"""The README's tables, written from results/summary.csv between markers.
+
+``<!-- results: EXPERIMENT -->`` opens a table and ``<!-- /results -->`` closes it; whatever stands
+between them is replaced. ``benchmarks`` stands for `BENCHMARKS`. Under each table stands what
+produced it: seeds, hardware, commit and commands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from km_rl.errors import InputError, written_beside
+from km_rl.evaluate.results import Row
+from km_rl.evaluate.table import COLUMNS
+
+BENCHMARKS = ("memory-speed", "step-cost")
+OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
+TABLE = re.compile(r"<!-- results: (\S+) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S)
+LABELS = {"km": "KM", "vae": "VAE", "km-under-vae": "KM under VAE"}
+"""Settings that have a name, in the order of the table; others follow."""
+
+
+def write_tables(readme: str | Path, rows: Sequence[Row]) -> Path:
+    """Rewrite the tables of a Markdown file; returns its path.
+
+    Raises:
+        InputError: the file cannot be read, or as `with_tables`.
+    """
+    readme = Path(readme)
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"'{readme}' cannot be read ({error}): name a Markdown file with --readme."
+        ) from error
+    made = with_tables(text, rows)
+    if made != text:
+        with written_beside(readme) as beside:
+            beside.write_text(made, encoding="utf-8")
+    return readme
+
+
+def with_tables(text: str, rows: Sequence[Row]) -> str:
+    """The text with the table of every marker as the rows have it.
+
+    Raises:
+        InputError: a marker that is not closed, or names an experiment without results.
+    """
+    opened, closed = text.count(OPEN.split("{")[0]), len(TABLE.findall(text))
+    if opened != closed or text.count(CLOSE) != closed:
+        raise InputError(
+            f"{opened} markers '{OPEN.format('EXPERIMENT')}' were found and {closed} of them are "
+            f"closed: end each with '{CLOSE}'."
+        )
+    return TABLE.sub(lambda found: _block(found[1], rows), text)
+
+
+def _block(experiment: str, rows: Sequence[Row]) -> str:
+    names = BENCHMARKS if experiment == "benchmarks" else (experiment,)
+    shown = [row for name in names for row in rows if row.experiment == name]
+    if not shown:
+        known = ", ".join(dict.fromkeys(row.experiment for row in rows)) or "none"
+        raise InputError(
+            f"'{experiment}' has no results (those that have: {known}): correct the marker, "
+            f"or record its runs with scripts/results.py."
+        )
+    bounds = any(row.metric in COLUMNS.values() for row in shown)
+    body = _bounds(shown) if bounds else _values(shown)
+    return "\n\n".join([OPEN.format(experiment), *body, CLOSE])
+
+
+def _bounds(rows: Sequence[Row]) -> list[str]:
+    """A row for each setting and a column for each term, and what produced them."""
+    settings = sorted({row.setting for row in rows}, key=_order)
+    by_name = {(row.setting, row.metric): row for row in rows}
+    cells = [
+        [LABELS.get(setting, setting)]
+        + [_value(by_name.get((setting, metric)), 1) for metric in COLUMNS.values()]
+        for setting in settings
+    ]
+    ruling = [row for s in settings if (row := by_name.get((s, "bound_nats")))]
+    told = "Nats per image of the test set, lower is better"
+    return [_table(["", *COLUMNS], cells, words=1), f"{told}. {_provenance(ruling)}"]
+
+
+def _values(rows: Sequence[Row]) -> list[str]:
+    """A row for each metric of each setting, and what produced them."""
+    cells = [[row.setting, row.metric, _value(row, 2)] for row in rows]
+    return [_table(["setting", "metric", "value"], cells, words=2), _provenance(rows)]
+
+
+def _order(setting: str) -> tuple[int, str]:
+    known = list(LABELS)
+    return (known.index(setting) if setting in known else len(known), setting)
+
+
+def _value(row: Row | None, decimals: int) -> str:
+    """The value, with half its interval's length where seeds differ; empty where it is None."""
+    if row is None:
+        return ""
+    half = 0.0 if row.low is None or row.high is None else (row.high - row.low) / 2
+    return f"{row.value:.{decimals}f}" + (f" ± {half:.{decimals}f}" if half else "")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+    """In Markdown; all columns but so many first ones are numbers, to the right."""
+    rule = ["---" if column < words else "--:" for column in range(len(head))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *rows])
+
+
+def _provenance(rows: Sequence[Row]) -> str:
+    """Seeds, hardware and commit, for each setting where they are not the same; the commands."""
+    made: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        seeds = "1 seed" if row.seeds == 1 else f"{row.seeds} seeds"
+        commit = "+".join(f"`{_short(one)}`" for one in row.commit.split("+"))
+        made.setdefault((seeds, row.hardware, commit), []).append(
+            LABELS.get(row.setting, row.setting)
+        )
+    told = []
+    if any(row.low is not None for row in rows):
+        told.append("± is half the 95% interval over seeds (Student's t).")
+    for (seeds, hardware, commit), labels in made.items():
+        whose = f"{', '.join(dict.fromkeys(labels))}: " if len(made) > 1 else ""
+        told.append(f"{whose}{seeds}, {hardware}, commit {commit}.")
+    commands = dict.fromkeys(one for row in rows for one in row.command.split(" && "))
+    return " ".join([*told, "By", " and ".join(f"`{one}`" for one in commands) + "."])
+
+
+def _short(commit: str) -> str:
+    """Ten digits are enough to find a commit; whether it was changed is kept."""
+    digits, dash, dirty = commit.partition("-")
+    return f"{digits[:10]}{dash}{dirty}"

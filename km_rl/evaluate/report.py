@@ -1,0 +1,274 @@
+"""report.html: what one or several runs have come to, on one page that needs nothing else.
+
+It is written into the first run's folder (a machine's before a VAE's)::
+
+    runs/<name>/
+    ├── report.html      the table, the conditions, the published figures and every picture
+    ├── evaluate.json    the same numbers, unrounded
+    └── figures/*.png    the same pictures
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from km_rl.core.machine import KanervaMachine
+from km_rl.data import Images, load
+from km_rl.errors import InputError, written_beside
+from km_rl.evaluate import page
+from km_rl.evaluate.exhibits import Exhibit, exhibits
+from km_rl.evaluate.figures import png
+from km_rl.evaluate.page import Row
+from km_rl.evaluate.runs import Run, read_runs
+from km_rl.evaluate.table import COLUMNS, PUBLISHED, Score, gap, score, sentences, text_table
+
+PICTURES = "figures"
+
+
+def report(
+    folders: Sequence[str | Path],
+    *,
+    data_dir: str | Path | None = None,
+    passes: int = 4,
+    limit: int | None = None,
+    seed: int = 0,
+    tell: Callable[[str], object] | None = None,
+) -> Path:
+    """Evaluate runs on their test set and write the report beside the first one's weights.
+
+    Args:
+        folders: run folders, in any order.
+        data_dir: where the data lie; by default where they lay in training, if that place is
+            still there, or else as `load` finds them.
+        passes: how often the test set is gone through, see `bound`.
+        limit: use only so many test images.
+        tell: is given the table as text as soon as it is known.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        InputError: runs that cannot be read or compared, data that are not found, or a folder
+            that cannot be written.
+    """
+    runs = read_runs(folders)
+    test = _test_images(runs, data_dir)
+    scores = [score(run, test, seed=seed, passes=passes, limit=limit) for run in runs]
+    unfinished = [run.unfinished for run in runs if run.unfinished]
+    if tell is not None:
+        tell("\n".join([text_table(scores), *unfinished]))
+    used = len(test.images) if limit is None else min(limit, len(test.images))
+    facts = _conditions(runs, used, passes, seed)
+    if unfinished:
+        facts = [*facts, ("unfinished", " ".join(unfinished))]
+    return _write(runs, scores, facts, exhibits(runs, test, seed))
+
+
+def _test_images(runs: Sequence[Run], data_dir: str | Path | None) -> Images:
+    conditions = runs[0].conditions
+    recorded = runs[0].config.get("data_dir")
+    if data_dir is None and recorded and Path(recorded).exists():
+        data_dir = recorded
+    test = load(conditions.dataset, data_dir, conditions.split).test
+    for run in runs:
+        expected = tuple(run.model.spec["image_shape"])
+        if tuple(test.images.shape[1:]) != expected:
+            raise InputError(
+                f"'{run.folder}' holds a model of images of shape {expected} where "
+                f"{conditions.dataset} has {tuple(test.images.shape[1:])}: give another run."
+            )
+    return test
+
+
+def _write(
+    runs: Sequence[Run],
+    scores: Sequence[Score],
+    facts: Sequence[tuple[str, str]],
+    shown: Sequence[Exhibit],
+) -> Path:
+    folder = runs[0].folder
+    pictures = {one.name: png(one.figure) for one in shown}
+    sections = [page.figure(one.title, one.look_for, pictures[one.name]) for one in shown]
+    html = page.page(_title(runs), [*_head(runs, scores, facts), *sections, _foot(runs)])
+    try:
+        (folder / PICTURES).mkdir(exist_ok=True)
+        for name, content in pictures.items():
+            with written_beside(folder / PICTURES / f"{name}.png") as beside:
+                beside.write_bytes(content)
+        with written_beside(folder / "evaluate.json") as beside:
+            beside.write_text(json.dumps(_numbers(runs, scores, facts), indent=2) + "\n")
+        with written_beside(folder / "report.html") as beside:
+            beside.write_text(html)
+    except OSError as error:
+        raise InputError(
+            f"The report cannot be written to '{folder}' ({error.strerror}): copy the run to a "
+            f"folder you may write to."
+        ) from error
+    return folder / "report.html"
+
+
+def _numbers(
+    runs: Sequence[Run], scores: Sequence[Score], facts: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """What evaluate.json holds."""
+    models = []
+    for run, one in zip(runs, scores, strict=True):
+        cost = {"images": one.images, "parameters": one.parameters, "seconds": one.seconds}
+        models.append({"model": one.label, "run": str(run.folder), **one.nats, **cost})
+    return {"conditions": dict(facts), "models": models, "gap_nats": gap(scores)}
+
+
+def _conditions(runs: Sequence[Run], images: int, passes: int, seed: int) -> list[tuple[str, str]]:
+    """Everything that a number of this report depends on."""
+    conditions = runs[0].conditions
+    T = conditions.episode_length
+    named = "any class" if conditions.classes is None else f"{conditions.classes} classes"
+    facts = [
+        ("data", f"{NAMES.get(conditions.dataset, conditions.dataset)}, split {conditions.split}"),
+        ("binarisation", conditions.binarisation),
+        ("test images", f"{images // T * T:,}, {passes} pass{'es' * (passes > 1)}, seed {seed}"),
+        ("episodes", f"T = {T} images of {named}"),
+    ]
+    for run in runs:
+        if run.machine is not None:
+            facts.append((f"{run.label}'s memory", _memory(run, run.machine)))
+        about = run.config.get("about") or {}
+        kept = {"on": about.get("hardware"), "commit": about.get("commit")}
+        trained = [f"{run.folder}", *(f"{name} {fact}" for name, fact in kept.items() if fact)]
+        facts.append((f"{run.label}'s training", ", ".join(trained)))
+    return facts
+
+
+def _memory(run: Run, machine: KanervaMachine) -> str:
+    K, C, S = (machine.spec[name] for name in ("slots", "code", "key"))
+    weight = run.config.get("memory_kl_weight", 0)
+    counted = f"counted with weight {weight:g} in training" if weight else "not trained on"
+    drawn = ", drawn in training" if run.config.get("sample_memory") else ""
+    return (
+        f"K x C = {K} x {C}, keys of S = {S}, noise variance "
+        f"{float(machine.prior.noise_var):.3g}; M read at its mean unless said otherwise{drawn}; "
+        f"KL(M) not in the bound and {counted}"
+    )
+
+
+NAMES = {"km": "Kanerva Machine", "vae": "VAE", "omniglot": "Omniglot"}
+
+
+def _title(runs: Sequence[Run]) -> str:
+    models = " and ".join(dict.fromkeys(NAMES[run.kind] for run in runs))
+    dataset = runs[0].conditions.dataset
+    return f"{models} on {NAMES.get(dataset, dataset)}"
+
+
+def _head(
+    runs: Sequence[Run], scores: Sequence[Score], facts: Sequence[tuple[str, str]]
+) -> list[str]:
+    first = scores[0]
+    lead = f"The {NAMES[first.kind]}'s bound is {first.nats['bound_nats']:.1f} nats per image. "
+    parts = [
+        page.element("h1", _title(runs)),
+        page.element("p", lead + " ".join(sentences(scores)), "lead"),
+        page.element("h2", "Results"),
+        page.element(
+            "p",
+            "Look at the bound first: reconstruction + KL(y) + KL(z), in nats per image of the "
+            "test set; lower is better. A VAE has no address and no memory.",
+            "soft",
+        ),
+        _results(scores),
+        page.facts(facts),
+    ]
+    if runs[0].machine is not None:
+        parts += [
+            page.element("h2", "What is free in this bound"),
+            page.element("p", _what_is_free(first, runs[0].conditions.episode_length)),
+        ]
+    if runs[0].conditions.dataset == "omniglot":
+        parts += _published(runs, scores)
+    return parts
+
+
+def _results(scores: Sequence[Score]) -> str:
+    head = ["", *COLUMNS, "images seen", "parameters", "trained for"]
+    rows = [
+        Row(
+            [
+                one.label,
+                *(f"{one.nats[key]:.2f}" for key in COLUMNS.values()),
+                "-" if one.images is None else f"{one.images:,}",
+                f"{one.parameters:,}",
+                "-" if one.seconds is None else duration(one.seconds),
+            ]
+        )
+        for one in scores
+    ]
+    return page.table(head, rows)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest units that matter: ``2 h 03 min``, ``7 min 12 s``, ``31 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _what_is_free(machine: Score, T: int) -> str:
+    nats = machine.nats
+    return (
+        f"The paper's bound is one on ln p(X|M), and M was written from the very images that are "
+        f"then scored. What the memory has come to hold, KL(q(M|X) || p(M)), is not paid for: "
+        f"here it is {nats['kl_memory_nats']:,.1f} nats per image (KL(M)/T). To bound ln p(X), as "
+        f"a model without memory does, it has to be added, and M has to be drawn from q(M|X), not "
+        f"read at its mean: drawing it moves the bound from {nats['bound_nats']:,.1f} to "
+        f"{nats['bound_sampled_memory_nats']:,.1f}, and KL(M)/T makes that "
+        f"{nats['bound_sampled_memory_with_kl_memory_nats']:,.1f}. Even a perfect memory would "
+        f"pay ln T = {math.log(T):.2f} nats, to say which of the {T} images is meant."
+    )
+
+
+def _published(runs: Sequence[Run], scores: Sequence[Score]) -> list[str]:
+    """Bounds from the literature with this report's among them, best first."""
+    rows = [
+        (one.bound, Row([one.model, f"{one.bound:g}", one.memory, one.paper, one.known]))
+        for one in PUBLISHED
+    ]
+    for run, one in zip(runs, scores, strict=True):
+        nats = one.nats["bound_nats"]
+        memory = "no memory" if run.machine is None else "not counted"
+        rows.append(
+            (nats, Row([one.label, f"{nats:.2f}", memory, "this report", "measured"], True))
+        )
+    head = ["", "nats per image", "KL(M)", "paper", "how we know"]
+    caution = (
+        " This report's test characters were never seen in training, which is harder."
+        if runs[0].conditions.split == "characters"
+        else ""
+    )
+    return [
+        page.element("h2", "Against the published figures"),
+        page.element(
+            "p",
+            "Look at what is counted before comparing: bounds on binarised Omniglot, each "
+            "conditional on a memory written from the scored images where there is one. "
+            "The papers' own figures have not been run again; their split is over images as far "
+            "as we know, and whether they binarised statically or dynamically we do not know. "
+            "This report's conditions are listed above." + caution,
+            "soft",
+        ),
+        page.table(
+            head, [row for _, row in sorted(rows, key=lambda pair: pair[0])], words=(2, 3, 4)
+        ),
+    ]
+
+
+def _foot(runs: Sequence[Run]) -> str:
+    folders = " ".join(shlex.quote(str(run.folder)) for run in runs)
+    command = page.element("code", f"python scripts/evaluate.py {folders}")
+    return f"<footer>Made by {command}. The numbers lie beside it in evaluate.json.</footer>"

@@ -1,0 +1,166 @@
+"""results/summary.csv: the one table behind every number in the README.
+
+A line is one metric of one setting of one experiment, and says what produced it::
+
+    experiment,setting,metric,value,low,high,seeds,hardware,command,commit
+
+``low`` and ``high`` are the ends of a 95% interval across seeds, empty where there is one seed.
+Recording a metric again replaces its line; the lines are sorted, so that a diff shows what moved.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from km_rl.errors import InputError, written_beside
+
+SUMMARY = "summary.csv"
+
+
+class Row(NamedTuple):
+    """A line of the summary; the fields are its columns.
+
+    Attributes:
+        experiment: lower-case letters, digits and dashes; the name of the curves' folder too.
+        setting: what is compared within the experiment: a model, or the sizes of a benchmark.
+        metric: with its unit at the end, as in ``bound_nats``.
+        value: the mean over seeds.
+        low, high: the 95% interval across seeds; both None where there is one seed.
+        seeds: how many.
+        command: reproduces the number, from the root of the repository.
+        commit: of the code that ran; several are joined by a plus.
+    """
+
+    experiment: str
+    setting: str
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    seeds: int
+    hardware: str
+    command: str
+    commit: str
+
+
+def read(folder: str | Path) -> list[Row]:
+    """The rows of ``folder``/summary.csv in the order of the file; none where there is no file.
+
+    Raises:
+        InputError: the file cannot be read, or a line of it is not a `Row`.
+    """
+    path = Path(folder) / SUMMARY
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *lines = list(csv.reader(file)) or [[]]
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"'{path}' cannot be read ({error}): restore it from git.") from error
+    if header != list(Row._fields):
+        raise InputError(
+            f"'{path}' starts with {','.join(header)!r} where {','.join(Row._fields)!r} is "
+            f"expected: restore it from git."
+        )
+    return [_parsed(path, number, line) for number, line in enumerate(lines, start=2)]
+
+
+def _parsed(path: Path, number: int, line: Sequence[str]) -> Row:
+    try:
+        experiment, setting, metric, value, low, high, seeds, hardware, command, commit = line
+        return Row(
+            experiment,
+            setting,
+            metric,
+            float(value),
+            float(low) if low else None,
+            float(high) if high else None,
+            int(seeds),
+            hardware,
+            command,
+            commit,
+        )
+    except ValueError as error:
+        raise InputError(
+            f"Line {number} of '{path}' is not a result ({error}): restore the file from git."
+        ) from error
+
+
+def record(rows: Iterable[Row], folder: str | Path) -> Path:
+    """Put rows into ``folder``/summary.csv, in place of those of the same names.
+
+    Returns:
+        The path of the summary; it is replaced as a whole or not at all.
+
+    Raises:
+        InputError: a row with a number that is not finite, a name that cannot be one, or nothing
+            to say how it was produced; a folder that cannot be written.
+    """
+    new = list(rows)
+    for row in new:
+        _check(row)
+    merged = {row[:3]: row for row in [*read(folder), *new]}
+    lines = [[_cell(value) for value in merged[names]] for names in sorted(merged)]
+    return write_csv(Path(folder) / SUMMARY, Row._fields, lines)
+
+
+def _check(row: Row) -> None:
+    check_name(row.experiment)
+    named = f"{row.experiment}, {row.setting}, {row.metric}"
+    for field in ("setting", "metric", "hardware", "command", "commit"):
+        if not getattr(row, field):
+            raise InputError(
+                f"The result '{named}' has no {field}: give all of setting, metric, hardware, "
+                f"command and commit."
+            )
+    numbers = [x for x in (row.value, row.low, row.high) if x is not None]
+    if not all(map(math.isfinite, numbers)):
+        raise InputError(
+            f"The result '{named}' is {row.value} from {row.low} to {row.high}: finite numbers "
+            f"are expected; look at what was measured."
+        )
+
+
+def check_name(experiment: str) -> None:
+    """Refuse what cannot be the name of an experiment with an `InputError`."""
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", experiment):
+        raise InputError(
+            f"'{experiment}' cannot be the name of an experiment: give lower-case letters, "
+            f"digits and single dashes, such as omniglot-images-dynamic."
+        )
+
+
+def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[str]]) -> Path:
+    """Write a file of comma-separated values as a whole, its folder too; returns the path.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"'{path.parent}' cannot be made ({error.strerror}): give another folder."
+        ) from error
+    with written_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *lines])
+    return path
+
+
+def _cell(value: float | str | None) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return number(value)
+
+
+def number(value: float) -> str:
+    """A finite number with 6 significant digits and no exponent; whole ones in full."""
+    if value == int(value):
+        return str(int(value))
+    return f"{Decimal(f'{value:.6g}'):f}"

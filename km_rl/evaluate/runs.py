@@ -1,0 +1,167 @@
+"""Finished runs, read back from their folders: the model, the conditions and the metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from km_rl.baselines.vae import VAE
+from km_rl.core.machine import KanervaMachine
+from km_rl.data import Binarisation
+from km_rl.errors import InputError
+from km_rl.nn.weights import read_weights
+
+Metrics = Mapping[str, float]
+
+Model = KanervaMachine | VAE
+MODELS: dict[str, type[Model]] = {"km": KanervaMachine, "vae": VAE}
+
+
+class Conditions(NamedTuple):
+    """What two runs must share for their numbers to be compared."""
+
+    dataset: str
+    split: str
+    binarisation: Binarisation
+    episode_length: int
+    classes: int | None
+
+
+class Run(NamedTuple):
+    """A run folder.
+
+    Attributes:
+        label: the model's name in tables and figures.
+        kind: ``km`` or ``vae``.
+        config: every setting of the run, as in its config.json.
+        metrics: what was logged, in order of step; each has ``step``, ``images`` and ``seconds``.
+    """
+
+    folder: Path
+    label: str
+    kind: str
+    model: Model
+    conditions: Conditions
+    config: Mapping[str, Any]
+    metrics: Sequence[Metrics]
+
+    @property
+    def machine(self) -> KanervaMachine | None:
+        """The model, if it is a Kanerva Machine."""
+        return self.model if isinstance(self.model, KanervaMachine) else None
+
+    @property
+    def parameters(self) -> int:
+        """Trained numbers of the model."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    @property
+    def unfinished(self) -> str | None:
+        """A sentence that says so, if training has not come to its last step."""
+        step, steps = self.last("step"), self.config.get("steps")
+        if step is None or steps is None or step >= steps:
+            return None
+        return f"{self.label} is unfinished: it stands at step {step:.0f} of {steps}."
+
+    def last(self, name: str) -> float | None:
+        """The last value logged under ``name``; None where there is none."""
+        return next((row[name] for row in reversed(self.metrics) if name in row), None)
+
+
+def read_runs(folders: Sequence[str | Path]) -> list[Run]:
+    """Runs that can be compared, the machines first, on a GPU where there is one.
+
+    A run is labelled by its kind where no other is of that kind, else by its folder's name.
+
+    Raises:
+        InputError: no folder; one that is no run, has no weights yet, whose model is not known or
+            that is given twice; runs under different conditions.
+    """
+    if not folders:
+        raise InputError(
+            "No run was given: name at least one run folder, such as runs/strokes-km-0."
+        )
+    if len({Path(folder).resolve() for folder in folders}) < len(folders):
+        raise InputError(f"A run was given twice in {', '.join(map(str, folders))}: name it once.")
+    runs = sorted((_read_run(Path(folder)) for folder in folders), key=lambda run: run.kind)
+    for run in runs[1:]:
+        _check_same(runs[0], run)
+    return [run._replace(label=_label(run, runs)) for run in runs]
+
+
+def _label(run: Run, runs: Sequence[Run]) -> str:
+    """The shortest of kind, folder name and path that no other run has."""
+    if [other.kind for other in runs].count(run.kind) == 1:
+        return run.kind.upper()
+    if [other.folder.name for other in runs].count(run.folder.name) == 1:
+        return run.folder.name
+    return str(run.folder)
+
+
+def _read_run(folder: Path) -> Run:
+    config = _config(folder)
+    kind = read_weights(folder / "model.safetensors")[0]
+    if kind not in MODELS:
+        raise InputError(
+            f"'{folder}' holds a model of kind '{kind}', which cannot be evaluated: "
+            f"give a run of {' or '.join(MODELS)}."
+        )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        conditions = Conditions(*(config[name] for name in Conditions._fields))
+    except KeyError as error:
+        raise InputError(
+            f"'{folder / 'config.json'}' has no {error}: give a folder written by "
+            f"train_generative.py, or train again."
+        ) from error
+    return Run(
+        folder,
+        folder.name,
+        kind,
+        MODELS[kind].from_run(folder).to(device),
+        conditions,
+        config,
+        _metrics(folder / "metrics.jsonl"),
+    )
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "config.json").read_text(errors="replace")))
+    except OSError as error:
+        raise InputError(
+            f"'{folder}' is not a run folder (no config.json can be read in it): "
+            f"give a folder that train_generative.py has written, such as runs/strokes-km-0."
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"'{folder / 'config.json'}' is not a JSON object ({error}): "
+            f"give another run, or train again."
+        ) from error
+
+
+def _metrics(path: Path) -> list[Metrics]:
+    """Whole lines only: the last one may be cut off where a run was killed."""
+    rows: dict[int, dict[str, float]] = {}
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+            rows.setdefault(row["step"], {}).update(row)
+        except (ValueError, KeyError):
+            continue
+    return [rows[step] for step in sorted(rows)]
+
+
+def _check_same(first: Run, other: Run) -> None:
+    for name, mine, theirs in zip(
+        Conditions._fields, first.conditions, other.conditions, strict=True
+    ):
+        if mine != theirs:
+            raise InputError(
+                f"'{first.folder}' was trained with {name}={mine} and '{other.folder}' with "
+                f"{name}={theirs}: give runs under the same conditions."
+            )

@@ -1,0 +1,92 @@
+"""How far from the floor: `benchmark.py memory` times a write, `benchmark.py step` a step.
+
+Every time stands beside a floor or a rival measured in the same run. Nothing asserts a time.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import tyro
+
+from km_rl.errors import exit_on_input_error
+from km_rl.evaluate.results import Row, record
+from km_rl.evaluate.speed import step_speed, write_speed
+from km_rl.train.run import commit, hardware
+
+SHAPES = ((16, 32, 32, 100), (16, 32, 128, 200), (4, 256, 512, 512))
+Fact = tuple[str, str, str, float]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Time one write of an episode, in us per item, against its matrix products."""
+
+    repeats: int = 40
+    """Timed calls of each kind; the median counts."""
+    threads: int = 1
+    """Threads that torch may use."""
+    record: bool = False
+    """Enter the figures in results/summary.csv."""
+
+    def facts(self) -> Iterator[Fact]:
+        """(experiment, setting, metric, value) of every shape."""
+        for B, T, K, C in SHAPES:
+            speed = write_speed(B, T, K, C, self.repeats)
+            us = [1e6 * seconds / (B * T) for seconds in speed]
+            ratio = {"ratio_to_floor": us[1] / us[0]}
+            names = ("floor", "forward", "forward_backward", "sequential")
+            times = {f"{n}_us_per_item": t for n, t in zip(names, us, strict=True)}
+            for metric, value in {**times, **ratio}.items():
+                yield "memory-speed", f"B={B} T={T} K={K} C={C}", metric, value
+
+
+@dataclass(frozen=True)
+class Step:
+    """Time a training step at paper-omniglot, the machine against the VAE on the same images."""
+
+    repeats: int = 30
+    """Timed steps of each model; the median counts."""
+    threads: int = 1
+    """Threads that torch may use."""
+    episodes: int = 16
+    """Episodes in a step."""
+    length: int = 32
+    """Images in an episode."""
+    bf16: bool = False
+    """Run encoder and decoder in bfloat16."""
+    record: bool = False
+    """Enter the figures in results/summary.csv."""
+
+    def facts(self) -> Iterator[Fact]:
+        """(experiment, setting, metric, value)."""
+        speed = step_speed(self.episodes, self.length, self.repeats, self.bf16)
+        setting = f"B={self.episodes} T={self.length}" + (" bf16" if self.bf16 else "")
+        yield "step-cost", setting, "machine_ms", 1e3 * speed.machine
+        yield "step-cost", setting, "vae_ms", 1e3 * speed.vae
+        yield "step-cost", setting, "ratio_to_vae", speed.machine / speed.vae
+
+
+@exit_on_input_error()
+def main(arguments: list[str] | None = None) -> None:
+    """Print the figures, and record them if asked to."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    args = tyro.extras.subcommand_cli_from_dict({"memory": Memory, "step": Step}, args=arguments)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    command = shlex.join(["python", "scripts/benchmark.py", *arguments])
+    rows = []
+    about = (None, None, 1, hardware(), command, commit() or "")
+    for fact in args.facts():
+        print("{:14} {:24} {:28} {:10.3f}".format(*fact), flush=True)
+        rows.append(Row._make((*fact, *about)))
+    if args.record:
+        print(record(rows, "results"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Record finished runs in results/, or write the README's tables from there.
+
+Every seed of every model of one experiment is given at once, evaluated before:
+
+    python scripts/results.py runs/paper-omniglot-{km,vae}-{0,1,2}
+    python scripts/results.py runs/two-classes-* --experiment omniglot-2classes
+    python scripts/results.py --tables
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from tyro.conf import Positional
+
+from km_rl.errors import InputError, exit_on_input_error
+from km_rl.evaluate.readme import write_tables
+from km_rl.evaluate.results import read
+from km_rl.evaluate.seeds import record_runs
+
+
+@dataclass(frozen=True)
+class Args:
+    """Runs to record, or tables to write, or first the one and then the other."""
+
+    runs: Positional[tuple[Path, ...]] = ()
+    """Finished run folders of one experiment."""
+    experiment: str | None = None
+    """Its name; by default data set, split and binarisation."""
+    tables: bool = False
+    """Rewrite the tables between the README's markers."""
+    folder: Path = Path("results")
+    """Where the results lie."""
+    readme: Path = Path("README.md")
+    """The file with the markers."""
+
+
+@exit_on_input_error()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Record and write as the arguments say; the command line's by default."""
+    args = tyro.cli(Args, args=arguments, description=__doc__)
+    if not args.runs and not args.tables:
+        raise InputError("Nothing was asked for: name run folders, or give --tables.")
+    written = record_runs(args.runs, args.folder, args.experiment) if args.runs else []
+    if args.tables:
+        written.append(write_tables(args.readme, read(args.folder)))
+    for path in written:
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+import re
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from finished_runs import finished, tiny_data, tiny_machine, tiny_vae
+
+from km_rl.baselines.vae import VAE
+from km_rl.errors import InputError
+from km_rl.evaluate import report as module
+from km_rl.evaluate.report import duration, report
+from km_rl.evaluate.runs import read_runs
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate.py"
+ALWAYS = ["Results", "Training", "Reconstructions", "Denoising by iterative reading"]
+MACHINE = [
+    "What is free in this bound",
+    "Samples from memory, by reading step",
+    "Interpolation between two addresses",
+    "Address weights",
+]
+PUBLISHED = "Against the published figures"
+
+
+@pytest.fixture(autouse=True)
+def tiny_test_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tiny_data()
+    monkeypatch.setattr(module, "load", lambda dataset, data_dir, split: data)
+
+
+def sections(html: str) -> list[str]:
+    return re.findall("<h2>(.*?)</h2>", html)
+
+
+def test_machine_and_vae_on_omniglot(tmp_path: Path) -> None:
+    vae = finished(tmp_path / "v", tiny_vae(), dataset="omniglot")
+    km = finished(tmp_path / "k", tiny_machine(), dataset="omniglot", split="images")
+    told: list[str] = []
+    path = report([vae, km], passes=1, tell=told.append)
+    assert path == km / "report.html"
+    html = path.read_text()
+    assert sections(html) == [
+        ALWAYS[0],
+        MACHINE[0],
+        PUBLISHED,
+        *ALWAYS[1:3],
+        MACHINE[1],
+        ALWAYS[3],
+        *MACHINE[2:],
+    ]
+    for published in ("68.3", "112.7", "77.2", "66.24", "recalled, not checked"):
+        assert published in html
+    for condition in ("split images", "dynamic", "K x C = 4 x 3", "T = 4 images", "an abacus"):
+        assert condition in html
+    assert told[0].splitlines()[2].startswith("KM") and "nats" in told[0]
+
+
+def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
+    km = finished(tmp_path / "<k>", tiny_machine())
+    html = report([km], passes=1).read_text()
+    made = [ALWAYS[0], MACHINE[0], *ALWAYS[1:3], MACHINE[1], ALWAYS[3], *MACHINE[2:]]
+    assert sections(html) == made
+    sources = re.findall(r'(?:src|href)\s*=\s*"(.{0,22})', html)
+    assert sources == ["data:image/png;base64,"] * 6
+    assert not re.search(r"https?:|url\(|@import|<script|<link", html)
+    assert "<k>" not in html and "&lt;k&gt;" in html
+    pictures = sorted((km / "figures").glob("*.png"))
+    assert len(pictures) == 6
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+    assert not list(km.rglob("*.partial"))
+
+
+def test_a_vae_alone_and_its_numbers(tmp_path: Path) -> None:
+    vae = finished(tmp_path / "v", tiny_vae())
+    assert sections(report([vae], passes=1).read_text()) == ALWAYS
+    numbers = json.loads((vae / "evaluate.json").read_text())
+    (model,) = numbers["models"]
+    assert model["kl_y_nats"] == model["kl_memory_nats"] == 0
+    assert model["bound_nats"] == pytest.approx(model["reconstruction_nats"] + model["kl_z_nats"])
+    assert (model["run"], model["images"], model["seconds"]) == (str(vae), 400, 75)
+    assert numbers["conditions"]["test images"] == "12, 1 pass, seed 0"
+    assert numbers["gap_nats"] is None
+
+
+@pytest.mark.parametrize("conditions", [{"episode_length": 1}, {"classes": 1}, {"classes": 2}])
+def test_the_smallest_episodes(tmp_path: Path, conditions: dict[str, int]) -> None:
+    km = finished(tmp_path / "k", tiny_machine(), **conditions)
+    assert len(sections(report([km], passes=1).read_text())) == 8
+
+
+def test_images_of_another_shape(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "v", VAE.build((3, 32, 32), filters=2, code=3))
+    with pytest.raises(InputError, match=r"\(3, 32, 32\).*\(1, 28, 28\)"):
+        report([folder])
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "v", tiny_vae())
+    (folder / "figures").write_text("in the way")
+    with pytest.raises(InputError, match="cannot be written"):
+        report([folder], passes=1)
+    assert not (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.6, "1 min 00 s"), (432, "7 min 12 s"), (7380, "2 h 03 min")],
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = spec_from_file_location("evaluate_script", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    made = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "evaluate_script", made)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_the_script_refuses_in_one_sentence(
+    script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        script.main([str(tmp_path / "nowhere")])
+    assert stop.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_script_prints_table_and_path(
+    script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = finished(tmp_path / "v", tiny_vae())
+    script.main([str(folder), "--passes", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Nats per image") and lines[-1] == str(folder / "report.html")
+
+
+def test_an_unfinished_run_is_named(tmp_path: Path) -> None:
+    told: list[str] = []
+    folder = finished(tmp_path / "v", tiny_vae(), steps=300)
+    page = report([folder], passes=1, tell=told.append).read_text()
+    sentence = "VAE is unfinished: it stands at step 50 of 300."
+    assert told[0].splitlines()[-1] == sentence and sentence in page
+    assert read_runs([finished(tmp_path / "w", tiny_vae(), steps=50)])[0].unfinished is None

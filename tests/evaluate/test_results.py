@@ -1,0 +1,389 @@
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from finished_runs import finished, tiny_machine, tiny_vae
+
+from km_rl.errors import InputError
+from km_rl.evaluate.readme import with_tables
+from km_rl.evaluate.results import Row, number, read, record
+from km_rl.evaluate.seeds import COSTS, MOST_BYTES, NATS, interval, record_runs, thinned
+
+ROOT = Path(__file__).parents[2]
+ABOUT = {"hardware": "an abacus", "commit": "0123456789abcdef"}
+ROW = Row("step-cost", "km-over-vae", "ratio", 1.25, None, None, 1, "an abacus", "python x", "abc")
+IMAGES = "12, 4 passes, seed 0"
+
+
+def command(kind: str, seed: int) -> str:
+    return f"python /a/scripts/train_generative.py --model {kind} --seed {seed} --data-dir /a/b"
+
+
+def entry(run: str, bound: float) -> dict[str, Any]:
+    costs = {"images": 400, "seconds": 75.0, "parameters": 7_654_321}
+    return {"run": run, **dict.fromkeys(NATS, 1.5), **costs, "bound_nats": bound}
+
+
+def evaluated(holder: Path, entries: list[dict[str, Any]], images: str = IMAGES) -> None:
+    content = {"conditions": {"test images": images}, "models": entries, "gap_nats": None}
+    (holder / "evaluate.json").write_text(json.dumps(content))
+    (holder / "figures").mkdir(exist_ok=True)
+    (holder / "figures" / "samples.png").write_bytes(f"a picture in {holder.name}".encode())
+
+
+def trained(place: Path, kind: str, n: int, **config: Any) -> Path:
+    about = {**ABOUT, "command": command(kind, n), **config.pop("about", {})}
+    model = tiny_machine() if kind == "km" else tiny_vae()
+    settings = {"steps": 50, "seed": n, **config}
+    return finished(place / f"{kind}-{n}", model, about=about, **settings)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    """Two seeds of each model, each pair evaluated together from within the folder of runs."""
+    made = []
+    for seed in (0, 1):
+        km, vae = (trained(tmp_path, kind, seed) for kind in ("km", "vae"))
+        evaluated(km, [entry(km.name, 60.0 + 2 * seed), entry(vae.name, 100.0 + 4 * seed)])
+        made += [vae, km]
+    return made
+
+
+def recorded(runs: list[Path], **options: Any) -> dict[tuple[str, str], Row]:
+    results = runs[0].parent / "results"
+    record_runs(runs, results, **options)
+    return {(row.setting, row.metric): row for row in read(results)}
+
+
+def test_means_and_intervals_over_seeds(runs: list[Path]) -> None:
+    rows = recorded(runs)
+    metrics = {(kind, metric) for kind in ("km", "vae") for metric in (*NATS, *COSTS)}
+    assert rows.keys() == metrics | {("km-under-vae", "bound_nats")}
+    t = 12.7062  # 97.5% of Student's t with one degree of freedom
+    for setting, mean, deviation in (("km", 61, 1), ("vae", 102, 2), ("km-under-vae", 41, 1)):
+        row = rows[setting, "bound_nats"]
+        expected = (mean, mean - t * deviation, mean + t * deviation)
+        np.testing.assert_allclose(row[3:6], expected, rtol=1e-5)  # type: ignore[arg-type]
+        assert (row.experiment, row.seeds, row.hardware) == ("strokes", 2, "an abacus")
+    assert rows["km", "parameters"][3:6] == (7_654_321, 7_654_321, 7_654_321)
+    assert (rows["vae", "images_seen"].value, rows["vae", "training_seconds"].value) == (400, 75)
+
+
+def test_the_command_holds_for_all_seeds_and_on_any_machine(runs: list[Path]) -> None:
+    rows = recorded(runs)
+    km, vae, both = (rows[s, "bound_nats"].command for s in ("km", "vae", "km-under-vae"))
+    script = "python scripts/train_generative.py --model"
+    assert km == f"{script} km --data-dir DIR --seed 0..1"
+    assert both == f"{km} && {vae}"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "tail", "span"),
+    [([3], "", "3"), ([1, 4], "", "1,4"), ([2, 1], "--steps=9", "1"), ([0, 1, 2], "", "0..2")],
+)
+def test_seeds_in_the_command(tmp_path: Path, seeds: list[int], tail: str, span: str) -> None:
+    made = []
+    for seed in seeds:
+        own = f"{command('vae', seed)} --run_dir=/tmp {tail if seed == 1 else ''}"
+        made.append(trained(tmp_path, "vae", seed, about={"command": own}))
+        evaluated(made[-1], [entry(str(made[-1]), 1.0)])
+    made_by = recorded(made)["vae", "bound_nats"].command
+    assert made_by.endswith(" ".join(["--data-dir DIR", *tail.split(), "--seed", span]))
+
+
+def test_several_commits_and_machines(runs: list[Path], tmp_path: Path) -> None:
+    other = trained(tmp_path, "km", 2, about={"commit": "fed", "hardware": "a slide rule"})
+    evaluated(other, [entry(str(other), 70.0)])
+    row = recorded([*runs, other])["km", "bound_nats"]
+    assert (row.commit, row.hardware) == ("0123456789abcdef+fed", "an abacus + a slide rule")
+
+
+def test_one_seed_has_no_interval(runs: list[Path]) -> None:
+    rows = recorded(runs[:2])
+    assert rows["km", "bound_nats"][3:7] == (60, None, None, 1)
+    assert rows["km-under-vae", "bound_nats"][3:7] == (40, None, None, 1)
+
+
+def test_an_interval_holds_the_mean_as_often_as_it_says() -> None:
+    drawn = np.random.default_rng(0).normal(5.0, 2.0, (500, 3)).tolist()
+    ends = [interval(values)[1:] for values in drawn]
+    hits = [low <= 5.0 <= high for low, high in ends if low is not None and high is not None]
+    assert len(hits) == 500 and 0.92 < np.mean(hits) < 0.98
+
+
+def test_curves_and_pictures(runs: list[Path]) -> None:
+    recorded(runs, experiment="strokes-again")
+    place = runs[0].parent / "results" / "strokes-again"
+    assert {path.name for path in place.iterdir()} == {"km.csv", "vae.csv", "samples.png"}
+    assert (place / "samples.png").read_bytes() == b"a picture in km-0"
+    lines = list(csv.DictReader((place / "km.csv").open()))
+    assert lines[0] == {"step": "10", "metric": "train/bound", "value": "10", "seed": "0"}
+    assert lines[7] == {"step": "30", "metric": "test/bound_nats", "value": "3.6667", "seed": "0"}
+    assert len(lines) == 2 * 5 * 5 and {line["seed"] for line in lines} == {"0", "1"}
+
+
+def test_curves_are_thinned() -> None:
+    points = [(float(step), 0.0) for step in range(1000)]
+    kept = [step for step, _ in thinned(points)]
+    assert len(kept) == 60 and (kept[0], kept[-1]) == (0, 999)
+    assert set(np.diff(kept)) == {16, 17}
+    assert thinned(points[:60]) == points[:60]
+
+
+def test_large_pictures_are_reduced(runs: list[Path]) -> None:
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)
+    picture = runs[1] / "figures" / "samples.png"
+    Image.fromarray(noise).save(picture)
+    assert picture.stat().st_size > MOST_BYTES
+    recorded(runs)
+    copy = runs[0].parent / "results" / "strokes" / "samples.png"
+    assert copy.stat().st_size < MOST_BYTES and Image.open(copy).size == (450, 450)
+
+
+def test_recording_again_changes_nothing(runs: list[Path]) -> None:
+    recorded(runs)
+    files = [path for path in (runs[0].parent / "results").rglob("*") if path.is_file()]
+    before = [path.read_bytes() for path in files]
+    recorded(runs[::-1])
+    assert [path.read_bytes() for path in files] == before and len(files) == 4
+
+
+def test_not_evaluated(runs: list[Path], tmp_path: Path) -> None:
+    lonely = trained(tmp_path, "vae", 2)
+    with pytest.raises(
+        InputError, match=r"vae-2' has not been .*`python scripts/evaluate.py .*2`"
+    ):
+        recorded([*runs, lonely])
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("change", [{"images": 8}, {"kl_y_nats": None}])
+def test_an_evaluation_that_is_out_of_date(tmp_path: Path, change: dict[str, Any]) -> None:
+    run = trained(tmp_path, "vae", 0)
+    old = {**entry(str(run), 1.0), **change}
+    evaluated(run, [{name: value for name, value in old.items() if value is not None}])
+    with pytest.raises(InputError, match="has not been evaluated since"):
+        recorded([run])
+
+
+def test_other_test_images(runs: list[Path]) -> None:
+    evaluated(runs[0], [entry("vae-0", 5.0)], "8, 1 pass, seed 0")
+    assert recorded(runs)["vae", "bound_nats"].value == 102
+    evaluated(runs[1], [entry("km-0", 5.0)])
+    with pytest.raises(InputError, match=r"different test images .*12, 4 passes.*8, 1 pass"):
+        recorded(runs)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"conditions": {}}', '{"models": []}'])
+def test_an_evaluation_that_is_none(runs: list[Path], text: str) -> None:
+    (runs[1] / "evaluate.json").write_text(text)
+    with pytest.raises(InputError, match=r"cannot be read as an evaluation"):
+        recorded(runs)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "said"),
+    [
+        ("km", {"steps": 60}, "has done 50 of its 60 steps"),
+        ("km", {"steps": None}, "has steps = None"),
+        ("km", {"slots": 5}, "slots=None.*slots=5"),
+        ("vae", {"learning_rate": 1}, "learning_rate=None.*learning_rate=1"),
+        ("vae", {"split": "characters"}, "split=images.*split=characters"),
+        ("km", {"seed": 1}, "both km with seed 1"),
+        ("km", {"about": {"command": None}}, "does not say the command"),
+        ("km", {"about": {"commit": None}}, "does not say the commit"),
+    ],
+)
+def test_runs_that_do_not_belong(
+    runs: list[Path], tmp_path: Path, kind: str, config: dict[str, Any], said: str
+) -> None:
+    odd = trained(tmp_path / "odd", kind, 7, **config)
+    evaluated(odd, [entry(str(odd), 1.0)])
+    with pytest.raises(InputError, match=said):
+        recorded([*runs, odd])
+    assert not (tmp_path / "results").exists()
+
+
+def test_runs_may_differ_in_what_does_not_matter(runs: list[Path], tmp_path: Path) -> None:
+    other = trained(tmp_path, "vae", 2, log_every=7, threads=9, slots=5)
+    evaluated(other, [entry(str(other), 1.0)])
+    with pytest.raises(InputError, match="slots"):
+        recorded([*runs, other])
+    (tmp_path / "results").mkdir()
+    assert recorded([*runs[1::2], other])["vae", "bound_nats"].value == 1
+
+
+def test_not_a_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a run folder"):
+        record_runs([tmp_path], tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        ({"dataset": "omniglot", "preset": "paper-omniglot"}, "omniglot-images-dynamic"),
+        ({"dataset": "strokes", "preset": "strokes"}, "strokes"),
+        ({"dataset": "strokes", "preset": "debug"}, "debug"),
+        ({"binarisation": "static"}, "strokes-images-static"),
+    ],
+)
+def test_the_name_of_the_experiment(tmp_path: Path, config: dict[str, str], name: str) -> None:
+    run = trained(tmp_path, "vae", 0, **config)
+    evaluated(run, [entry(str(run), 1.0)])
+    assert recorded([run])["vae", "bound_nats"].experiment == name
+
+
+def test_rows_are_replaced_kept_and_sorted(tmp_path: Path) -> None:
+    record([ROW, ROW._replace(experiment="memory-speed", low=1.0, high=1.5)], tmp_path)
+    record([ROW._replace(value=2.0), ROW._replace(metric="km_ms", value=1 / 3)], tmp_path)
+    assert read(tmp_path) == [
+        ROW._replace(experiment="memory-speed", low=1.0, high=1.5),
+        ROW._replace(metric="km_ms", value=0.333333),
+        ROW._replace(value=2.0),
+    ]
+    header = (tmp_path / "summary.csv").read_text().splitlines()[0]
+    assert header == "experiment,setting,metric,value,low,high,seeds,hardware,command,commit"
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.csv"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (6_144_000.0, "6144000"),
+        (123456.789, "123457"),
+        (1234567.8, "1234570"),
+        (44.1040001, "44.104"),
+        (-1e-9, "-0.000000001"),
+        (-0.0, "0"),
+    ],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert number(value) == text == number(float(text))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"value": float("nan")}, "finite"),
+        ({"command": ""}, "no command"),
+        ({"commit": ""}, "no commit"),
+        ({"experiment": "../up"}, "cannot be the name"),
+    ],
+)
+def test_rows_that_are_no_result(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        record([ROW._replace(**change)], tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n", ",".join(Row._fields) + "\nx,y,z\n"])
+def test_a_summary_that_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "summary.csv").write_text(text)
+    with pytest.raises(InputError, match="restore"):
+        read(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="cannot be "):
+        record([ROW], tmp_path / "file" / "results")
+
+
+def test_the_table_of_an_experiment(runs: list[Path]) -> None:
+    rows = list(recorded(runs).values())
+    text = "Before\n<!-- results: strokes -->\nold\n<!-- /results -->\nAfter\n"
+    made = with_tables(text, rows)
+    commands = [row.command for row in rows if row.metric == "kl_y_nats"]
+    assert made.splitlines() == [
+        "Before",
+        "<!-- results: strokes -->",
+        "",
+        "|  | bound | reconstruction | KL(y) | KL(z) | KL(M)/T | bound, M drawn | with KL(M)/T |",
+        "| --- | --: | --: | --: | --: | --: | --: | --: |",
+        "| KM | 61.0 ± 12.7 | 1.5 | 1.5 | 1.5 | 1.5 | 1.5 | 1.5 |",
+        "| VAE | 102.0 ± 25.4 | 1.5 | 1.5 | 1.5 | 1.5 | 1.5 | 1.5 |",
+        "| KM under VAE | 41.0 ± 12.7 |  |  |  |  |  |  |",
+        "",
+        "Nats per image of the test set, lower is better. ± is half the 95% interval over seeds "
+        "(Student's t). 2 seeds, an abacus, commit `0123456789`. "
+        f"By `{commands[0]}` and `{commands[1]}`.",
+        "",
+        "<!-- /results -->",
+        "After",
+    ]
+    assert with_tables(made, rows) == made
+
+
+def test_the_table_of_the_benchmarks() -> None:
+    rows = [ROW, ROW._replace(experiment="memory-speed", setting="B=1 T=2", commit="d-dirty")]
+    made = with_tables("<!-- results: benchmarks --><!-- /results -->", rows).splitlines()
+    assert made[2:6] == [
+        "| setting | metric | value |",
+        "| --- | --- | --: |",
+        "| B=1 T=2 | ratio | 1.25 |",
+        "| km-over-vae | ratio | 1.25 |",
+    ]
+    told = "B=1 T=2: 1 seed, an abacus, commit `d-dirty`. km-over-vae: 1 seed, an abacus, "
+    assert made[7] == f"{told}commit `abc`. By `python x`."
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<!-- results: mnist -->\n<!-- /results -->", "'mnist' has no results.*step-cost"),
+        ("<!-- results: step-cost -->\n", "1 markers .* 0 of them are closed"),
+        ("<!-- results: step-cost -->\n" * 2 + "<!-- /results -->", "1 of them"),
+        ("<!-- /results -->", "markers"),
+    ],
+)
+def test_markers_that_are_wrong(text: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        with_tables(text, [ROW])
+
+
+def test_the_readme_shows_what_the_summary_says() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_tables(text, read(ROOT / "results")) == text, "run scripts/results.py --tables"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = spec_from_file_location("results_script", ROOT / "scripts" / "results.py")
+    assert spec is not None and spec.loader is not None
+    made = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "results_script", made)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_the_script_records_then_writes_tables(
+    script: ModuleType, runs: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = runs[0].parent
+    readme = place / "README.md"
+    readme.write_text("<!-- results: mine -->\n<!-- /results -->\n")
+    options = ["--experiment", "mine", "--tables", "--readme", str(readme)]
+    script.main([*map(str, runs), "--folder", str(place / "out"), *options])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2:] == [str(place / "out" / "summary.csv"), str(readme)]
+    assert all(Path(path).exists() for path in printed) and len(printed) == 5
+    assert "| KM | 61.0" in readme.read_text()
+
+
+@pytest.mark.parametrize("arguments", [[], ["nowhere"], ["--tables", "--readme", "nowhere"]])
+def test_the_script_refuses_in_one_sentence(
+    script: ModuleType, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        script.main(arguments)
+    assert stop.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

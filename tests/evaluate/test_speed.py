@@ -1,0 +1,27 @@
+"""The clockwork of the benchmarks: what is timed, never how long it takes."""
+
+from __future__ import annotations
+
+import time
+
+from km_rl.evaluate.speed import medians, step_speed, write_speed
+
+
+def test_calls_are_taken_in_turns_and_their_warm_up_does_not_count() -> None:
+    calls: list[str] = []
+
+    def slow_at_first() -> None:
+        calls.append("a")
+        time.sleep(0.02 if len(calls) < 6 else 0.0)
+
+    first, second = medians(4, slow_at_first, lambda: calls.append("b"))
+    assert "".join(calls) == 7 * "ab"
+    assert 0 <= second and 0 <= first < 0.02
+
+
+def test_every_part_of_a_write_is_timed() -> None:
+    assert all(seconds > 0 for seconds in write_speed(2, 3, 4, 5, repeats=1))
+
+
+def test_both_models_take_a_step() -> None:
+    assert all(seconds > 0 for seconds in step_speed(1, 2, repeats=1))

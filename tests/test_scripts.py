@@ -1,0 +1,96 @@
+"""Each script does its job at its smallest, and refuses bad input with one sentence."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(script: str, *arguments: object) -> str:
+    """What the script printed, run as a user would."""
+    command = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A machine and a VAE, trained for 20 steps each."""
+    folder = tmp_path_factory.mktemp("runs")
+    common = ("--preset", "debug", "--run-dir", folder, "--threads", 1)
+    for model in ("km", "vae"):
+        told = run("train_generative.py", *common, "--model", model)
+        assert told.splitlines()[-1].endswith("report.html")
+    return [folder / "debug-km-0", folder / "debug-vae-0"]
+
+
+def test_training_leaves_a_whole_run_folder(runs: list[Path]) -> None:
+    for folder in runs:
+        names = {path.name for path in folder.iterdir()}
+        assert {"config.json", "metrics.jsonl", "model.safetensors", "report.html"} <= names
+        lines = (folder / "metrics.jsonl").read_text().splitlines()
+        assert json.loads(lines[-1])["step"] == 20
+
+
+def test_evaluation_compares_and_results_are_recorded(runs: list[Path], tmp_path: Path) -> None:
+    told = run("evaluate.py", *runs, "--threads", 1)
+    assert "nats" in told and told.splitlines()[-1] == str(runs[0] / "report.html")
+    config = json.loads((runs[0] / "config.json").read_text())
+    if not config["about"]["commit"]:
+        pytest.skip("results name a commit, and this is no checkout")
+    run("results.py", *runs, "--folder", tmp_path)
+    with (tmp_path / "summary.csv").open(newline="") as file:
+        settings = {row["setting"] for row in csv.DictReader(file)}
+    assert settings == {"km", "vae", "km-under-vae"}
+
+
+def test_a_finished_run_is_not_trained_again(runs: list[Path]) -> None:
+    before = (runs[0] / "metrics.jsonl").read_bytes()
+    run("train_generative.py", "--preset", "debug", "--run-dir", runs[0].parent, "--threads", 1)
+    assert (runs[0] / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_benchmark_prints_its_ratio() -> None:
+    assert "ratio_to_vae" in run("benchmark.py", "step", "--repeats", 1, "--episodes", 1)
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "sentence"),
+    [
+        ("train_generative.py", ["--dataset", "omniglot", "--data-dir", "nowhere"], "nowhere"),
+        ("train_generative.py", ["--slots", "0"], "slots"),
+        ("train_generative.py", ["--episode-length", "0"], "--episode-length is 0"),
+        ("train_generative.py", ["--episode-length", "5000"], "5000"),
+        ("train_generative.py", ["--classes", "9999"], "9999"),
+        ("train_generative.py", ["--preset", "none"], "none"),
+        ("evaluate.py", ["nowhere"], "nowhere"),
+        ("results.py", ["nowhere"], "nowhere"),
+        ("results.py", [], "--tables"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    where = ["--run-dir", str(tmp_path / "runs")] if script == "train_generative.py" else []
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    main = import_module(Path(script).stem).main
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments, *where])
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert sentence in told and len(told.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
