@@ -1,0 +1,45 @@
+"""A memory of state-action pairs as a discriminator, for imitation's GAIL and Stable-Baselines3.
+
+Imported on first use: the mathematics needs torch alone, `KanervaRewardNet` and the callbacks the
+extra ``rl``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from km_rl.rl.callbacks import KanervaCallback, attach
+    from km_rl.rl.discriminator import Discriminator, Options
+    from km_rl.rl.episodes import Pairs, pairs
+    from km_rl.rl.reward_net import KanervaRewardNet
+
+_HOME = {
+    "Discriminator": "km_rl.rl.discriminator",
+    "KanervaCallback": "km_rl.rl.callbacks",
+    "KanervaRewardNet": "km_rl.rl.reward_net",
+    "Options": "km_rl.rl.discriminator",
+    "Pairs": "km_rl.rl.episodes",
+    "attach": "km_rl.rl.callbacks",
+    "pairs": "km_rl.rl.episodes",
+}
+__all__ = [
+    "Discriminator",
+    "KanervaCallback",
+    "KanervaRewardNet",
+    "Options",
+    "Pairs",
+    "attach",
+    "pairs",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'km_rl.rl' has no attribute '{name}'; it has {', '.join(_HOME)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

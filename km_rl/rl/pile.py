@@ -1,0 +1,106 @@
+"""A pile of pairs: what a memory is written from, again whenever the codes have moved.
+
+A pile has no order but age: what was added last weighs most if old pairs are to fade. A pair is
+recognised by its bits, so that one that the memory holds can be left out of its own score, put in
+only once, and taken out again.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from km_rl.errors import at_least_one
+
+
+class Pile(nn.Module):
+    """At most ``capacity`` rows; then the newest take the place of the oldest.
+
+    Everything is a buffer of fixed shape, so a pile is saved with the net that owns it.
+
+    Args:
+        capacity: the most rows it holds.
+        width: entries of a row.
+    """
+
+    rows: Tensor
+    keys: Tensor
+    size: Tensor
+    salt: Tensor
+
+    def __init__(self, capacity: int, width: int) -> None:
+        at_least_one(capacity=capacity, width=width)
+        super().__init__()
+        generator = torch.Generator().manual_seed(width)
+        self.register_buffer("rows", torch.zeros(capacity, width))
+        self.register_buffer("keys", torch.zeros(capacity, dtype=torch.int64))
+        self.register_buffer("size", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("salt", torch.randint(-(2**62), 2**62, (width,), generator=generator))
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return int(self.size)
+
+    @property
+    def capacity(self) -> int:
+        """How many there can be."""
+        return len(self.rows)
+
+    @property
+    def content(self) -> Tensor:
+        """The rows, oldest first: (count, width)."""
+        return self.rows[: self.count]
+
+    @property
+    def held_keys(self) -> Tensor:
+        """The keys of `content`: (count,)."""
+        return self.keys[: self.count]
+
+    def key(self, rows: Tensor) -> Tensor:
+        """Rows -> (N,): equal for rows of equal bits, and by chance once in 2^64 for others."""
+        return (rows.contiguous().view(torch.int32).long() * self.salt).sum(-1)
+
+    @torch.no_grad()
+    def add(self, rows: Tensor) -> None:
+        """Put rows on top; the oldest fall out where there is no room."""
+        self._replace(torch.cat([self.content, rows])[-self.capacity :])
+
+    @torch.no_grad()
+    def add_new(self, rows: Tensor) -> None:
+        """Put those rows on top that are not in the pile yet, once each, while there is room."""
+        keys = self.key(rows)
+        new = ~torch.isin(keys, self.held_keys)
+        if not new.any():
+            return
+        unique, place = torch.unique(keys[new], return_inverse=True)
+        first = torch.full_like(unique, len(place)).scatter_reduce(
+            0, place, torch.arange(len(place), device=rows.device), "amin"
+        )
+        self.add(rows[new][first.sort().values][: self.capacity - self.count])
+
+    @torch.no_grad()
+    def remove(self, rows: Tensor) -> int:
+        """Take rows out, wherever they lie; returns how many were there."""
+        kept = ~torch.isin(self.held_keys, self.key(rows))
+        self._replace(self.content[kept])
+        return int((~kept).sum())
+
+    @torch.no_grad()
+    def clear(self) -> None:
+        """Take everything out."""
+        self.size.zero_()
+
+    def weights(self, rate: float, per: int) -> Tensor:
+        """What each row weighs if all lose the share ``rate`` whenever ``per`` come on top.
+
+        For rounds of ``per`` rows this is stabilised forgetting, `NaturalMemory.decay`: (count,).
+        """
+        age = torch.arange(self.count - 1, -1, -1, device=self.rows.device)
+        return (1 - rate) ** (age / per)
+
+    def _replace(self, rows: Tensor) -> None:
+        n = len(rows)
+        self.rows[:n] = rows
+        self.keys[:n] = self.key(self.rows[:n])
+        self.size.fill_(n)

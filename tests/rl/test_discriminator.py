@@ -1,0 +1,220 @@
+"""The logit of a pair: its sign, its laws, and that it comes from the memories."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from km_rl.errors import InputError
+from km_rl.rl.discriminator import EXPERT, POLICY, Discriminator, Options
+
+STATE, ACTION = 3, 2
+VARIANTS = [
+    {"features": features, "head": head, "channels": channels}
+    for features, head, channels in [
+        ("learned", "conditional", "both"),
+        ("learned", "ratio", "h"),
+        ("random", "conditional", "a"),
+        ("random", "ratio", "both"),
+    ]
+]
+
+
+def _rows(n: int, shift: float, seed: int) -> Tensor:
+    """Pairs whose action is the state's first entries plus a shift: two agents by their shift."""
+    generator = torch.Generator().manual_seed(seed)
+    state = torch.randn(n, STATE, generator=generator)
+    noise = 0.2 * torch.randn(n, ACTION, generator=generator)
+    return torch.cat([state, state[:, :ACTION] + shift + noise], -1)
+
+
+def _net(expert: int = 60, policy: int = 60, **options: Any) -> Discriminator:
+    torch.manual_seed(0)
+    net = Discriminator(STATE, ACTION, Options(**{"slots": 32, "hidden": 32, **options}))
+    net.stats.update(torch.cat([_rows(200, 1.0, 8), _rows(200, -1.0, 9)]))
+    net.expert.add(_rows(expert, 1.0, 0))
+    net.policy.add(_rows(policy, -1.0, 1))
+    return net.eval()
+
+
+def _train(net: Discriminator, steps: int = 60) -> None:
+    """Ordinary discriminator training on the expert's own pairs and fresh ones of the policy."""
+    net.train()
+    optimiser = torch.optim.Adam(net.parameters(), 3e-3)
+    labels = torch.cat([torch.ones(60), torch.zeros(60)])
+    for step in range(steps):
+        batch = torch.cat([net.expert.content, _rows(60, -1.0, 100 + step)])
+        loss = binary_cross_entropy_with_logits(net(batch), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    net.eval()
+
+
+def _margin(net: Discriminator) -> float:
+    """How much higher the logit of unseen expert pairs is than that of unseen policy pairs."""
+    with torch.no_grad():
+        return float(net(_rows(300, 1.0, 2)).mean() - net(_rows(300, -1.0, 3)).mean())
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_a_high_logit_means_expert_and_swapping_the_memories_turns_it_round(
+    options: dict[str, Any],
+) -> None:
+    net = _net(**options)
+    if options["features"] == "learned":
+        _train(net)
+    margin = _margin(net)
+    assert margin > 0.5
+    expert, policy = net.expert.content.clone(), net.policy.content.clone()
+    net.expert.clear(), net.policy.clear()
+    net.expert.add(policy), net.policy.add(expert)
+    net.thaw()
+    assert _margin(net) < 0.3 * margin
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_shuffling_the_memories_makes_the_logit_worse(options: dict[str, Any]) -> None:
+    net = _net(**options)
+    _train(net)
+    margin = _margin(net)
+    rows = torch.cat([net.expert.content, net.policy.content])
+    mixed = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
+    net.expert.clear(), net.policy.clear()
+    net.expert.add(mixed[:60]), net.policy.add(mixed[60:])
+    net.thaw()
+    assert _margin(net) < 0.6 * margin
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_the_order_in_which_pairs_came_does_not_matter(options: dict[str, Any]) -> None:
+    net, rows = _net(**options, forget_rate=0.0), _rows(20, 0.0, 5)
+    with torch.no_grad():
+        logits = net(rows)
+        for pile in (net.expert, net.policy):
+            content = pile.content.flip(0).clone()
+            pile.clear()
+            pile.add(content)
+        net.thaw()
+        torch.testing.assert_close(net(rows), logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_held_pairs_are_scored_as_if_they_had_been_left_out(options: dict[str, Any]) -> None:
+    """The weights of the others are the same where the piles are within the support."""
+    net = _net(**options, support=40)
+    row = net.expert.content[7:8].clone()
+    with torch.no_grad():
+        held = [e.log_prob[EXPERT] for e in net.evidence(row)]
+        total = 40 / 60
+        (content, policy), _ = net.written()
+        without = content.keys != net.expert.key(row)
+        left = content._replace(
+            rows=content.rows[without],
+            keys=content.keys[without],
+            weights=content.weights[without],
+        )
+        torch.testing.assert_close(left.weights, torch.full((59,), total))
+        net._frozen = net._write((left, policy))
+        alone = [e.log_prob[EXPERT] for e in net.evidence(row)]
+    torch.testing.assert_close(torch.stack(held), torch.stack(alone), rtol=1e-3, atol=1e-3)
+
+
+def test_without_leave_one_out_held_pairs_look_better_than_new_ones() -> None:
+    gaps = {}
+    for on in (True, False):
+        net = _net(leave_one_out=on, features="random", slots=128, noise_var=0.02)
+        with torch.no_grad():
+            (held, *_), (new, *_) = (
+                net.evidence(rows) for rows in (net.expert.content, _rows(600, 1.0, 2))
+            )
+        gaps[on] = float(held.log_prob[EXPERT].mean() - new.log_prob[EXPERT].mean())
+    assert gaps[False] > 3 * abs(gaps[True])
+
+
+def test_the_logit_is_zero_where_neither_memory_knows_anything() -> None:
+    net = _net(expert=0, policy=0)
+    with torch.no_grad():
+        torch.testing.assert_close(net(_rows(20, 0.0, 5)), torch.zeros(20), atol=1e-5, rtol=0)
+
+
+def test_logits_are_bounded_and_gradients_finite() -> None:
+    net = _net(bound=2.0).train()
+    logits = net(100 * _rows(50, 3.0, 5))
+    assert logits.abs().max() <= 2
+    logits.sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def test_the_write_is_trained_too() -> None:
+    """The gradient of one pair's logit reaches the net through pairs that were only written."""
+    net = _net(head="ratio", channels="h").train()
+    net.expert.clear()
+    row = _rows(1, 0.0, 5)
+    empty = torch.autograd.grad(net(row).sum(), net.channels[0].code[0].weight)[0]  # type: ignore[index,union-attr]
+    net.expert.add(_rows(60, 1.0, 0))
+    full = torch.autograd.grad(net(row).sum(), net.channels[0].code[0].weight)[0]  # type: ignore[index,union-attr]
+    assert not torch.allclose(empty, full)
+
+
+def test_both_memories_weigh_the_same_and_at_most_the_support() -> None:
+    net = _net(expert=60, policy=200, support=50)
+    for content in net.written().contents:
+        torch.testing.assert_close(content.weights.sum(), torch.tensor(50.0))
+    net.train()
+    contents = net.written().contents
+    assert [len(content.keys) for content in contents] == [50, 50]
+
+
+def test_without_history_only_the_last_round_is_kept() -> None:
+    net = _net(policy=0, history=False, round_pairs=40)
+    rows = _rows(100, -1.0, 1)
+    net.policy.add(rows)
+    assert torch.equal(net.policy.content, rows[-40:])
+    weights = net.written().contents[POLICY].weights
+    torch.testing.assert_close(weights, weights.mean().expand(40))
+
+
+def test_older_rounds_weigh_less() -> None:
+    net = _net(policy=200, round_pairs=100, rounds=2, forget_rate=0.5)
+    content = net.written().contents[POLICY]
+    weights = content.weight_of(net.policy.key(net.policy.content))
+    torch.testing.assert_close(weights[0] / weights[100], torch.tensor(0.5))
+
+
+def test_p_values_of_further_expert_pairs_are_uniform() -> None:
+    net = _net(expert=500, policy=500, features="random", head="ratio")
+    values = net.p_value(_rows(2000, 1.0, 2))
+    assert 0 < values.min() and values.max() <= 1
+    assert abs(values.mean() - 0.5) < 0.05
+    assert net.p_value(_rows(500, -1.0, 3)).mean() < 0.1
+
+
+def test_loading_and_moving_let_the_memories_be_written_anew() -> None:
+    net, other, rows = _net(), _net(expert=5), _rows(20, 0.0, 5)
+    with torch.no_grad():
+        before = net(rows)
+        assert not torch.allclose(other(rows), before)
+        other.load_state_dict(net.state_dict())
+        torch.testing.assert_close(other(rows), before)
+        assert net.double().written().memories[0].mean.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"slots": 0}, "slots is 0"),
+        ({"noise_var": 0.0}, "noise_var is 0"),
+        ({"channels": "b"}, "channels is 'b': one of h, a, both"),
+        ({"forget_rate": 1.0}, "forget_rate is 1"),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        _net(**options)

@@ -1,0 +1,69 @@
+"""A pile knows its rows by their bits, keeps the newest, and gives back what it was given."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from km_rl.errors import InputError
+from km_rl.rl.pile import Pile
+
+
+def _rows(n: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_newest_rows_take_the_place_of_the_oldest() -> None:
+    pile, rows = Pile(5, 4), _rows(8)
+    pile.add(rows[:3])
+    assert pile.count == 3 and torch.equal(pile.content, rows[:3])
+    pile.add(rows[3:])
+    assert torch.equal(pile.content, rows[3:])
+
+
+def test_a_row_is_put_in_once_and_only_while_there_is_room() -> None:
+    pile, rows = Pile(5, 4), _rows(8)
+    pile.add_new(torch.cat([rows[:2], rows[:3], rows[1:2]]))
+    assert torch.equal(pile.content, rows[:3])
+    pile.add_new(rows)
+    assert torch.equal(pile.content, rows[:5])
+
+
+def test_removed_rows_are_gone_and_the_others_stay_in_order() -> None:
+    pile, rows = Pile(8, 4), _rows(6)
+    pile.add(rows)
+    assert pile.remove(torch.cat([rows[1:3], _rows(2, seed=1)])) == 2
+    assert torch.equal(pile.content, rows[[0, 3, 4, 5]])
+    assert torch.equal(pile.held_keys, pile.key(rows[[0, 3, 4, 5]]))
+    pile.clear()
+    assert pile.count == 0
+
+
+def test_keys_tell_rows_apart_by_a_single_bit() -> None:
+    pile, rows = Pile(1, 4), _rows(1000)
+    nearly = rows.clone()
+    nearly.view(torch.int32)[:, 2] ^= 1
+    keys = torch.cat([pile.key(rows), pile.key(nearly)])
+    assert len(keys.unique()) == 2000
+    assert torch.equal(pile.key(rows.clone()), pile.key(rows))
+
+
+def test_weights_halve_with_age_as_told() -> None:
+    pile = Pile(9, 4)
+    pile.add(_rows(9))
+    torch.testing.assert_close(
+        pile.weights(rate=0.75, per=4)[[8, 4, 0]], torch.tensor([1.0, 0.25, 0.0625])
+    )
+
+
+def test_a_pile_is_saved_whole() -> None:
+    pile, copy = Pile(5, 4), Pile(5, 4)
+    pile.add(_rows(3))
+    copy.load_state_dict(pile.state_dict())
+    assert torch.equal(copy.content, pile.content)
+    assert torch.equal(copy.held_keys, copy.key(copy.content))
+
+
+def test_no_room_at_all_is_refused() -> None:
+    with pytest.raises(InputError, match="capacity is 0"):
+        Pile(0, 4)
