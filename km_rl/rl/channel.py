@@ -27,6 +27,9 @@ class RandomAddress(nn.Module):
     with that kernel (Rahimi & Recht 2007). :math:`\ell^2` is ``width`` times ``inputs``.
     """
 
+    frequency: Tensor
+    phase: Tensor
+
     def __init__(self, inputs: int, slots: int, width: float = 1.0) -> None:
         super().__init__()
         self.register_buffer("frequency", torch.randn(inputs, slots) / (width * inputs) ** 0.5)

@@ -133,6 +133,11 @@ class KanervaRewardNet(RewardNet):
             self.discriminator.policy.add(_some(policy, most))
         return logits
 
+    def rows(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
+        """Preprocessed pairs (s, a), or (s, a, s'), as rows (N, D) in float32."""
+        parts = (state, action, next_state) if self.use_next_state else (state, action)
+        return torch.cat([part.flatten(1).float() for part in parts], -1)
+
     def remember(self, demonstrations: Any) -> None:
         """Write an expert's demonstrations: whatever `km_rl.rl.episodes.pairs` understands.
 
@@ -252,13 +257,13 @@ class KanervaRewardNet(RewardNet):
         fill(net, state, path)
         return net.eval()
 
-    def rows(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
-        """Pairs as rows (N, D), in float32."""
-        parts = (state, action, next_state) if self.use_next_state else (state, action)
-        return torch.cat([part.flatten(1).float() for part in parts], -1)
-
     def _rows_of(self, source: Any) -> Tensor:
         found: Pairs = pairs(source, self.observation_space, self.action_space)
+        if self.use_next_state and not found.next_state.shape[1]:
+            raise InputError(
+                "These pairs have no next states where use_next_state asks for them: give "
+                "transitions with next_obs, or build the net without it."
+            )
         return self.rows(found.state, found.action, found.next_state).to(self.device)
 
 

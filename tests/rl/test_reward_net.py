@@ -211,3 +211,5 @@ def test_bad_input_is_one_sentence() -> None:
         net(*net.preprocess(*_arrays(_transitions(3))))
     with pytest.raises(InputError, match="30 pairs were given beside 0 where 20 have room"):
         _net(expert_capacity=20).remember(_transitions(30))
+    with pytest.raises(InputError, match="no next states where use_next_state"):
+        _net(use_next_state=True).remember({"obs": np.zeros((3, 3)), "acts": np.zeros((3, 2))})
