@@ -1,10 +1,11 @@
 # `make train`, `make test`: each sets up .venv first. PYTHON=python3.12 chooses another interpreter.
 PYTHON ?= python3
 VENV   ?= .venv
+NEWEST := .venv-newest
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup train test lint bench clean
+.PHONY: setup train test test-newest lint bench clean
 
 setup: $(READY)  ## the environment, .venv
 
@@ -15,6 +16,9 @@ train: $(READY)  ## the machine and a VAE on the built-in strokes, then the tabl
 
 test: $(READY)  ## every test but the slow and the CUDA ones
 	$(BIN)/python -m pytest
+
+test-newest: $(NEWEST)/.ready  ## the tests of rl/, agents/ and envs/ on the newest gymnasium and SB3
+	$(NEWEST)/bin/python -m pytest tests/rl tests/agents tests/envs
 
 lint: $(READY)  ## style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -30,8 +34,13 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train]' --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,rl]' --group dev
+	touch $@
+
+$(NEWEST)/.ready: pyproject.toml constraints.txt
+	$(MAKE) setup VENV=$(NEWEST) READY=$(NEWEST)/.pinned
+	$(NEWEST)/bin/python -m pip install --quiet --no-deps 'gymnasium>=1.4,<2' 'stable-baselines3>=2.9,<3'
 	touch $@
 
 clean:  ## the environment and the caches; never the runs
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(NEWEST) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""Who acts: presets of PPO and SAC, experts, discriminators to compare, and imitation runs."""

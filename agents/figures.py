@@ -1,0 +1,95 @@
+"""The figures of imitation runs, in the style of `km_rl.evaluate.figures`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from agents.runs import Curve
+from km_rl.evaluate.figures import COLOURS, OTHER_COLOURS, STYLE, WIDTH
+from km_rl.evaluate.spread import interval
+
+PALETTE = (*COLOURS.values(), *OTHER_COLOURS)
+MARKS = {"expert": (0, (5, 2)), "random policy": (0, (1, 2))}
+"""Returns that are drawn as a line across, and how it is dashed."""
+OWN = {"expert": PALETTE[0], "policy": PALETTE[1]}
+"""Whose value it is, to its colour."""
+MOST_POINTS = 300
+
+
+def returns(
+    settings: Mapping[str, Sequence[Curve]],
+    marks: Mapping[str, float | None],
+    x_label: str = "environment steps",
+) -> Figure:
+    """True return against steps: the mean of each setting's runs, and a 95% band of three or more.
+
+    Args:
+        settings: of each label a curve for each run; one that has a single point is drawn as a
+            line across.
+        marks: of `MARKS`; None is left out.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
+        axes = figure.subplots()
+        for (label, runs), colour in zip(settings.items(), cycle(PALETTE), strict=False):
+            _mean_and_band(axes, label, runs, colour)
+        for label, value in marks.items():
+            if value is not None:
+                axes.axhline(value, color="#777777", lw=1, ls=MARKS[label], label=label)
+        axes.set(xlabel=x_label, ylabel="true return")
+        _finish(axes)
+        axes.legend(loc="best")
+    return figure
+
+
+def _mean_and_band(axes: Axes, label: str, runs: Sequence[Curve], colour: str) -> None:
+    steps = sorted(set.intersection(*(set(run.steps) for run in runs)))
+    at = [dict(zip(*run, strict=True)) for run in runs]
+    values = np.array([[one[step] for one in at] for step in steps])
+    named = f"{label} (n = {len(runs)})" if len(runs) > 1 else label
+    if len(steps) == 1:
+        axes.axhline(values.mean(), color=colour, lw=1.6, label=named)
+        return
+    axes.plot(steps, values.mean(1), color=colour, lw=1.6, label=named)
+    bands = [interval(x, np.mean) for x in values]
+    if found := [band for band in bands if band]:
+        low, high = zip(*found, strict=True)
+        axes.fill_between(steps, low, high, color=colour, alpha=0.18, lw=0)
+
+
+def panels(shown: Mapping[str, Mapping[str, Curve]]) -> Figure:
+    """Panels side by side, shown[title][whose], with a curve for each of `OWN`.
+
+    Their height is that of all points but the first, when nothing is known yet.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 2.7), layout="constrained")
+        row = figure.subplots(1, len(shown), squeeze=False)[0]
+        for axes, (title, curves) in zip(row, shown.items(), strict=True):
+            for label, curve in curves.items():
+                axes.plot(*_thinned(curve), color=OWN[label], lw=1.3, label=label)
+            axes.set(title=title, xlabel="environment steps")
+            if settled := [value for curve in curves.values() for value in curve.values[1:]]:
+                margin = 0.06 * (max(settled) - min(settled)) or 0.5
+                axes.set_ylim(min(settled) - margin, max(settled) + margin)
+            _finish(axes)
+            if len(curves) > 1:
+                axes.legend(loc="best")
+    return figure
+
+
+def _thinned(curve: Curve) -> Curve:
+    step = -(-len(curve.steps) // MOST_POINTS) or 1
+    return Curve(curve.steps[::step], curve.values[::step])
+
+
+def _finish(axes: Axes) -> None:
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -1,0 +1,200 @@
+"""An imitation run, from its settings to its folder.
+
+Every method is an `Imitator`: it learns in rounds, and between two of them it can be measured,
+saved and stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.utils import set_random_seed
+from torch import nn
+from tqdm import tqdm
+
+from agents.adversary import Adversary
+from agents.cloning import Cloning
+from agents.config import GailConfig
+from agents.logbook import Logbook, RoundMeans
+from agents.task import Task, load_task
+from km_rl.errors import InputError, NonFiniteError, written_beside
+
+POLICY = "policy.zip"
+
+
+class Imitator(Protocol):
+    """What imitates."""
+
+    @property
+    def learner(self) -> BaseAlgorithm:
+        """Holds the policy."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The net whose parameters are counted."""
+
+    @property
+    def round_steps(self) -> int:
+        """Environment steps, or pairs shown, in a round."""
+
+    @property
+    def steps(self) -> int:
+        """Of all rounds so far."""
+
+    def round(self) -> dict[str, float]:
+        """Learn for a round; what it logs, under the keys of `agents.logbook`."""
+
+    def save(self, folder: Path) -> None:
+        """Write all that `resume` needs."""
+
+    def resume(self, folder: Path) -> None:
+        """Go on from what was saved there, if anything was."""
+
+
+def imitate(config: GailConfig) -> Path:
+    """Imitate to the last step, from where the run's folder stands.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        InputError: settings, demonstrations, an environment or a folder that cannot be used.
+        NonFiniteError: the discriminator's loss is NaN or infinite.
+        KeyboardInterrupt: after a signal, once everything is saved.
+    """
+    config.validate()
+    config = config.resolved()
+    task = load_task(config)
+    with tempfile.TemporaryDirectory() as empty:
+        set_random_seed(config.seed)
+        imitator = build(config, task, RoundMeans(empty))
+        if imitator.round_steps > config.steps:
+            raise InputError(
+                f"--steps is {config.steps} where one round takes {imitator.round_steps}: "
+                f"give at least as many."
+            )
+        book = Logbook(config, imitator.model, task.facts)
+        imitator.resume(config.folder)
+        book.start(imitator.steps)
+        try:
+            _Loop(imitator, config, task, book).go()
+        finally:
+            book.close()
+    return config.folder
+
+
+def build(config: GailConfig, task: Task, means: RoundMeans) -> Imitator:
+    """What the settings ask for, at its start."""
+    return (Cloning if config.algorithm == "bc" else Adversary)(config, task, means)
+
+
+class _Loop:
+    """Rounds, and what is due between them."""
+
+    def __init__(self, imitator: Imitator, config: GailConfig, task: Task, book: Logbook) -> None:
+        self.imitator, self.config, self.task, self.book = imitator, config, task, book
+        lines = book.metrics()
+        self.seconds: float = lines[-1]["seconds"] if lines else 0.0
+        self.measured = any(
+            line["step"] == imitator.steps and "return/mean" in line for line in lines
+        )
+        self.bar: Any = None
+
+    def go(self) -> None:
+        with _noted_signals() as signals, self._progress_bar() as self.bar:
+            if self._due and not self.measured:
+                self._measure()
+            while not self._ended:
+                self._round()
+                if signals:
+                    self._stop()
+                if self._due:
+                    self._save()
+                    self._measure()
+
+    @property
+    def _ended(self) -> bool:
+        return self.imitator.steps + self.imitator.round_steps > self.config.steps
+
+    @property
+    def _due(self) -> bool:
+        now, every = self.imitator.steps, self.config.evaluate_every
+        return self._ended or now // every > (now - self.imitator.round_steps) // every
+
+    def _round(self) -> None:
+        started = time.perf_counter()
+        values = self.imitator.round()
+        self.seconds += time.perf_counter() - started
+        if not math.isfinite(values.get("discriminator/loss", 0.0)):
+            raise NonFiniteError(
+                f"Stopped after {self.imitator.steps} steps: the discriminator's loss is NaN or "
+                f"infinite; what is saved in '{self.config.folder}' is from before: start another "
+                f"run (--name NEW) with another --seed or --discriminator."
+            )
+        self.book.record(self.imitator.steps, self.seconds, values)
+        self.bar.update(self.imitator.round_steps)
+
+    def _measure(self) -> None:
+        found = self.task.true_return.of(self.imitator.learner)
+        told = {"mean": found.mean, "std": found.std, "length": float(found.lengths.mean())}
+        values = {f"return/{name}": value for name, value in told.items()}
+        self.book.record(self.imitator.steps, self.seconds, values)
+        expert = self.task.facts["expert_return"]
+        of = "" if expert is None else f" (expert {expert:,.0f})"
+        self.bar.set_postfix_str(f"return {found.mean:,.0f}{of}")
+
+    def _save(self) -> None:
+        folder = self.config.folder
+        self.imitator.save(folder)
+        with written_beside(folder / POLICY) as beside, beside.open("wb") as file:
+            self.imitator.learner.save(file)
+
+    def _stop(self) -> None:
+        self._save()
+        raise KeyboardInterrupt(
+            f"Interrupted after {self.imitator.steps} steps: all is saved in "
+            f"'{self.config.folder}', and the same command goes on from there."
+        )
+
+    def _progress_bar(self) -> Any:
+        return tqdm(
+            total=self.config.steps,
+            initial=self.imitator.steps,
+            unit="step",
+            unit_scale=True,
+            dynamic_ncols=True,
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+        )
+
+
+@contextmanager
+def _noted_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM, so that no round is cut in two; a second one acts at once."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = {int(n): signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        signal.signal(number, before[number])
+
+    try:
+        for number in before:
+            signal.signal(number, note)
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

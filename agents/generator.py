@@ -1,0 +1,90 @@
+"""PPO and SAC as they learn from a discriminator's reward.
+
+Learning rates are constant: inside imitation's GAIL a schedule never moves. PPO's observations are
+normalised inside its nets, because a normalised environment would leave the demonstrations as they
+are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from imitation.policies.base import NormalizeFeaturesExtractor
+from imitation.util.networks import RunningNorm
+from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.vec_env import VecEnv
+
+
+@dataclass(frozen=True)
+class PpoSettings:
+    """Proximal policy optimisation (Schulman et al. 2017); a round is ``n_envs * n_steps``."""
+
+    n_envs: int = 8
+    """Environments that act side by side."""
+    n_steps: int = 512
+    """Steps of each in a round."""
+    batch_size: int = 256
+    """Pairs in a gradient step."""
+    n_epochs: int = 10
+    """Passes over the round."""
+    learning_rate: float = 3e-4
+    """Adam's step size."""
+    gamma: float = 0.99
+    """Discount of rewards a step later."""
+    ent_coef: float = 0.0
+    """What a nat of the policy's entropy is worth."""
+
+
+PPO_SETTINGS = {
+    "CartPole": PpoSettings(n_steps=256, learning_rate=1e-3, gamma=0.98, ent_coef=0.01),
+    "Pendulum": PpoSettings(n_steps=256, learning_rate=1e-3, gamma=0.95),
+}
+"""By the name of the environment without its version; others take the defaults."""
+
+
+def ppo_settings(env: str) -> PpoSettings:
+    """The settings for an environment, by its name or id."""
+    name = env.split("/")[-1].rsplit("-v", 1)[0]
+    return PPO_SETTINGS.get(name, PpoSettings())
+
+
+def ppo(venv: VecEnv, seed: int, settings: PpoSettings | None = None) -> PPO:
+    """A PPO learner on the CPU, where its small nets are fastest."""
+    s = settings or PpoSettings()
+    return PPO(
+        "MlpPolicy",
+        venv,
+        n_steps=s.n_steps,
+        batch_size=s.batch_size,
+        n_epochs=s.n_epochs,
+        learning_rate=s.learning_rate,
+        gamma=s.gamma,
+        ent_coef=s.ent_coef,
+        policy_kwargs={
+            "features_extractor_class": NormalizeFeaturesExtractor,
+            "features_extractor_kwargs": {"normalize_class": RunningNorm},
+        },
+        seed=seed,
+        device="cpu",
+    )
+
+
+def sac(venv: VecEnv, seed: int, **changed: Any) -> SAC:
+    """A soft actor-critic learner (Haarnoja et al. 2018): fewer steps than PPO, each slower.
+
+    Its replay buffer holds the rewards of the discriminator as it was when they were earned.
+
+    Args:
+        changed: settings of SB3's `SAC` other than these.
+    """
+    settings: dict[str, Any] = {
+        "learning_rate": 3e-4,
+        "learning_starts": 10_000,
+        "batch_size": 256,
+        "train_freq": 1,
+        "gradient_steps": -1,
+        "policy_kwargs": {"net_arch": [256, 256]},
+        "device": "cpu",
+    }
+    return SAC("MlpPolicy", venv, seed=seed, **{**settings, **changed})

@@ -1,0 +1,30 @@
+"""The presets are found by any form of an environment's name, and make a learner."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.generator import PPO_SETTINGS, PpoSettings, ppo, ppo_settings, sac
+from envs.make import make_vec
+
+
+@pytest.mark.parametrize("name", ["CartPole", "CartPole-v1", "seals/CartPole-v0"])
+def test_a_preset_is_found_by_name_and_by_id(name: str) -> None:
+    assert ppo_settings(name) is PPO_SETTINGS["CartPole"]
+
+
+def test_others_take_the_defaults_of_mujoco() -> None:
+    assert ppo_settings("HalfCheetah-v4") == ppo_settings("Anything") == PpoSettings()
+
+
+def test_the_learner_normalises_what_it_sees_inside_its_net() -> None:
+    learner = ppo(make_vec("Pendulum", 2, 0), 0, PpoSettings(n_envs=2, n_steps=16, batch_size=16))
+    before = [x.clone() for x in learner.policy.features_extractor.buffers()]
+    learner.learn(32)
+    after = list(learner.policy.features_extractor.buffers())
+    assert any((x != y).any() for x, y in zip(before, after, strict=True))
+
+
+def test_sac_takes_changes() -> None:
+    learner = sac(make_vec("Pendulum", 2, 0), 0, buffer_size=100, learning_starts=7)
+    assert learner.learning_starts == 7 and learner.batch_size == 256

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+import pytest
+
+from km_rl.errors import InputError
+from km_rl.evaluate.spread import interval, iqm, probability_of_improvement, spread
+
+
+@pytest.mark.parametrize(
+    ("values", "by_hand"),
+    [
+        ([7], 7),
+        ([1, 5], 3),
+        ([0, 3, 9], 4),
+        ([100, 2, 4, -50], 3),
+        ([1, 2, 3, 4, 1000], 3),
+        ([9, 8, 1, 2, 3, 4, -70, 700], (2 + 3 + 4 + 8) / 4),
+    ],
+)
+def test_iqm_is_the_mean_of_the_middle_half(values: list[float], by_hand: float) -> None:
+    assert iqm(values) == pytest.approx(by_hand)
+    assert spread(values).iqm.value == pytest.approx(by_hand)
+
+
+def test_mean_and_number() -> None:
+    told = spread([1, 2, 3, 4, 1000])
+    assert (told.mean.value, told.n) == (202, 5)
+
+
+@pytest.mark.parametrize("statistic", [np.mean, iqm])
+def test_the_interval_holds_its_share_of_all_resamples(
+    statistic: Callable[..., np.ndarray],
+) -> None:
+    """Five values can be drawn in 5^5 equally likely ways: all of them, against the bootstrap."""
+    values = [0.3, 1.0, 4.2, 7.9, 17.0]
+    every_way = statistic(np.array(list(product(values, repeat=5))), axis=-1)
+    exact = np.quantile(every_way, [0.025, 0.975])
+    assert interval(values, statistic) == pytest.approx(exact.tolist(), abs=0.25)
+
+
+def test_the_interval_is_the_same_each_time_and_closes_where_nothing_varies() -> None:
+    values = [3.0, 1.0, 4.0, 1.0, 5.0]
+    assert spread(values) == spread(values)
+    assert spread([2.0] * 4).iqm == (2, 2, 2)
+
+
+def test_no_interval_from_two_values() -> None:
+    assert spread([1.0, 2.0]).mean == (1.5, None, None)
+    assert spread([1.0, 2.0]).iqm == (1.5, None, None)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "by_hand"),
+    [
+        ([2, 3], [0, 1], 1),
+        ([0, 1], [2, 3], 0),
+        ([1, 3], [2], 1 / 2),
+        ([1, 1], [1], 1 / 2),
+        ([1, 4, 5], [1, 2], (0.5 + 0 + 1 + 1 + 1 + 1) / 6),
+    ],
+)
+def test_probability_of_improvement(a: list[float], b: list[float], by_hand: float) -> None:
+    assert probability_of_improvement(a, b) == pytest.approx(by_hand)
+    assert probability_of_improvement(b, a) == pytest.approx(1 - by_hand)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, float("nan")], [float("inf")]])
+def test_values_that_are_none(values: list[float]) -> None:
+    with pytest.raises(InputError, match="finite"):
+        spread(values)
+    with pytest.raises(InputError, match="finite"):
+        probability_of_improvement([1.0], values)
