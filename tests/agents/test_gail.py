@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
+from imitation.data import rollout
 from imitation.data.types import TrajectoryWithRew
+from imitation.policies.base import RandomPolicy
+from stable_baselines3 import PPO
 
 import agents.adversary as adversary
+from agents.cloning import Cloning
 from agents.config import GailConfig
 from agents.gail import imitate
 from agents.generator import PPO_SETTINGS, PpoSettings
+from agents.logbook import RoundMeans
 from agents.runs import read_runs
+from agents.task import load_task
+from agents.true_return import TrueReturn
 from envs.demos import save
 from envs.make import make_vec
 from km_rl.errors import InputError
 from km_rl.rl.reward_net import KanervaRewardNet
 
 ROUND = 64
+BC_ROUND = Cloning.round_steps
 script = import_module("scripts.gail")
 
 
@@ -29,32 +42,41 @@ script = import_module("scripts.gail")
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounds of 64 steps and batches of 32 pairs."""
     settings = PpoSettings(n_envs=2, n_steps=ROUND // 2, batch_size=32, n_epochs=1)
-    monkeypatch.setitem(PPO_SETTINGS, "Pendulum", settings)
-    monkeypatch.setattr(adversary, "BATCH", 32)
-    monkeypatch.setattr(adversary, "UPDATES", 2)
+    for env in ("Pendulum", "CartPole"):
+        monkeypatch.setitem(PPO_SETTINGS, env, settings)
+    for name, value in {"BATCH": 32, "UPDATES": 2, "SAC_ROUND": ROUND}.items():
+        monkeypatch.setattr(adversary, name, value)
 
 
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two trajectories of random actions."""
+    """Two trajectories of a random policy, of 200 steps each."""
+    venv = make_vec("Pendulum", 1, seed=0)
+    policy = RandomPolicy(venv.observation_space, venv.action_space)
+    until = rollout.make_sample_until(min_episodes=2)
+    rolled = rollout.rollout(policy, venv, until, rng=np.random.default_rng(0))
     path = tmp_path_factory.mktemp("demos") / "pendulum.npz"
-    save(path, [_trajectory(i) for i in range(2)], {"env": "Pendulum-v1", "command": "a test"})
+    save(path, rolled, {"env": "Pendulum-v1", "command": "a test"})
     return path
 
 
-def _trajectory(seed: int) -> TrajectoryWithRew:
-    venv = make_vec("Pendulum", 1, seed)
-    obs, acts, rews = [np.asarray(venv.reset())[0]], [], []
-    for _ in range(200):
-        act = venv.action_space.sample()
-        seen, reward, done, infos = venv.step(act[None])
-        seen = np.asarray(seen)
-        obs.append(infos[0]["terminal_observation"] if done[0] else seen[0])
-        acts.append(act)
-        rews.append(float(reward[0]))
-    return TrajectoryWithRew(
-        obs=np.array(obs), acts=np.array(acts), rews=np.array(rews), infos=None, terminal=False
-    )
+def _invented(path: Path, env: str, *lengths: int) -> Path:
+    """Demonstrations of the right shapes and these lengths, with no sense."""
+    venv, rng = make_vec(env, 1, seed=0), np.random.default_rng(0)
+    shape = venv.observation_space.shape
+    assert shape is not None and isinstance(venv.action_space, gym.spaces.Discrete)
+    made = [
+        TrajectoryWithRew(
+            obs=rng.normal(size=(n + 1, *shape)).astype(np.float32),
+            acts=rng.integers(venv.action_space.n, size=n),
+            rews=np.ones(n),
+            infos=None,
+            terminal=False,
+        )
+        for n in lengths
+    ]
+    save(path, made, {"env": env, "command": "a test"})
+    return path
 
 
 def _config(demos: Path, folder: Path, **changed: Any) -> GailConfig:
@@ -68,6 +90,7 @@ def _config(demos: Path, folder: Path, **changed: Any) -> GailConfig:
         {},
         {"reward": "conformal", "features": "random"},
         {"algorithm": "airl"},
+        {"generator": "sac"},
         {"discriminator": "mlp", "dropout": 0.5},
         {"discriminator": "vail"},
         {"discriminator": "knn"},
@@ -81,9 +104,11 @@ def test_every_method_goes_to_its_end(
     assert run.steps == run.config["steps"]
     assert np.isfinite(run.last("return/mean"))
     assert run.fact("pairs") == 20 and run.fact("demonstrations") == 2
-    if run.method != "bc":
-        assert len(run.curve("logit/expert").steps) == 2
-        assert run.last("seconds/update") > 0 < run.last("seconds/reward")
+    if run.method == "bc":
+        assert np.isfinite(run.last("bc/loss"))
+        return
+    assert run.last("seconds/update") > 0 < run.last("seconds/reward")
+    assert len(run.curve("logit/expert").steps) == (0 if "airl" in run.method else 2)
 
 
 def test_the_memory_holds_the_experts_pairs_and_what_the_policy_did(
@@ -95,28 +120,54 @@ def test_the_memory_holds_the_experts_pairs_and_what_the_policy_did(
     assert read_runs([folder])[0].last("km/policy_slots") > 0
 
 
-@pytest.mark.parametrize("changed", [{}, {"discriminator": "mlp"}])
-def test_the_same_command_goes_on_where_it_stood(
+def test_what_is_saved_is_what_was_measured(demos: Path, tmp_path: Path) -> None:
+    folder = imitate(_config(demos, tmp_path, discriminator="mlp"))
+    found = TrueReturn("Pendulum", 2).of(PPO.load(folder / "policy.zip"))
+    assert found.mean == read_runs([folder])[0].last("return/mean")
+
+
+@pytest.mark.parametrize("reward", ["softplus", "logit", "conformal"])
+def test_the_policy_is_paid_by_the_map_that_was_asked_for(
+    reward: Any, demos: Path, tmp_path: Path
+) -> None:
+    config = _config(demos, tmp_path, reward=reward).resolved()
+    made = adversary.Adversary(config, load_task(config), RoundMeans(tmp_path))
+    pairs = [made.task.demonstrations[name][:4] for name in adversary.FIELDS]
+    assert isinstance(made.net, KanervaRewardNet)
+    paid = made.trainer.venv_train.reward_fn(*pairs)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(paid, made.net.reward_fn(*pairs))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"discriminator": "mlp"},
+        {"algorithm": "bc", "steps": 3 * BC_ROUND, "evaluate_every": BC_ROUND},
+    ],
+)
+def test_the_same_command_goes_on_after_a_signal(
     changed: dict[str, Any], demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = _config(demos, tmp_path, steps=3 * ROUND, evaluate_every=ROUND, **changed)
+    config = _config(demos, tmp_path, **{"steps": 3 * ROUND, "evaluate_every": ROUND} | changed)
+    kind = Cloning if config.algorithm == "bc" else adversary.Adversary
     rounds: list[int] = []
-    real = adversary.Adversary.round
+    whole = kind.round
 
-    def counted(self: adversary.Adversary) -> dict[str, float]:
-        if len(rounds) == 1:
-            rounds.append(0)
-            raise KeyboardInterrupt
-        rounds.append(1)
-        return real(self)
+    def interrupted(self: Any) -> dict[str, float]:
+        rounds.append(self.steps)
+        if len(rounds) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return whole(self)
 
-    monkeypatch.setattr(adversary.Adversary, "round", counted)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(kind, "round", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="the same command goes on"):
         imitate(config)
     (run,) = read_runs([imitate(config)])
-    assert sum(rounds) == 3
-    assert list(run.curve("logit/expert").steps) == [ROUND, 2 * ROUND, 3 * ROUND]
-    assert [s for s in run.curve("return/mean").steps if s] == [ROUND, 2 * ROUND, 3 * ROUND]
+    each = config.steps // 3
+    assert rounds == [0, each, 2 * each]
+    assert list(run.curve("return/mean").steps) == [0, each, 2 * each, 3 * each]
+    assert imitate(config) == run.folder and len(rounds) == 3
 
 
 def test_the_script_ends_with_a_table_and_a_report(
@@ -127,66 +178,160 @@ def test_the_script_ends_with_a_table_and_a_report(
         script.main(f"{flags} --run-dir {tmp_path} --name {name}{more}".split())
     told = capsys.readouterr().out
     assert "share of the expert" in told and "report.html" in told
-    assert (tmp_path / "one" / "policy.zip").exists()
-    assert "<img" in (tmp_path / "one" / "report.html").read_text()
+    assert {path.name for path in (tmp_path / "one").iterdir()} == {
+        "config.json",
+        "metrics.jsonl",
+        "tb",
+        "training.pt",
+        "discriminator.safetensors",
+        "policy.zip",
+        "report.html",
+    }
     script.main(["--compare", str(tmp_path / "one"), str(tmp_path / "two")])
     assert "comparison.html" in capsys.readouterr().out
 
 
+def test_the_script_refuses_in_one_sentence(
+    demos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        script.main(f"--env Pendulun --demos {demos} --run-dir {tmp_path / 'runs'}".split())
+    assert stopped.value.code == 2
+    told = capsys.readouterr().err
+    assert "'Pendulun'" in told and len(told.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def _changed(demos: Path, path: Path, **arrays: Any) -> Path:
+    """The same demonstrations with other arrays."""
+    with np.load(demos) as file:
+        np.savez(path, **{**file, **arrays})
+    return path
+
+
+def _with_nan(demos: Path, path: Path) -> Path:
+    obs = np.load(demos)["obs"]
+    obs[7] = np.nan
+    return _changed(demos, path, obs=obs)
+
+
+def _of_two_lengths(demos: Path, path: Path) -> Path:
+    return _changed(demos, path, traj_starts=np.array([0, 150, 400]))
+
+
+def _of_images(demos: Path, path: Path) -> Path:
+    return _changed(demos, path, obs=np.zeros((402, 8, 8, 3), np.float32))
+
+
+def _empty(demos: Path, path: Path) -> Path:
+    path.touch()
+    return path
+
+
+def _truncated(demos: Path, path: Path) -> Path:
+    path.write_bytes(demos.read_bytes()[:300])
+    return path
+
+
+def _without_pairs(demos: Path, path: Path) -> Path:
+    names = ("obs", "acts", "rews", "terminal", "returns")
+    nothing = {name: np.load(demos)[name][:0] for name in names}
+    return _changed(demos, path, traj_starts=np.zeros(1, int), **nothing)
+
+
 @pytest.mark.parametrize(
-    "changed, sentence",
+    ("spoil", "sentence"),
     [
-        ({"env": "Pendulun"}, "no environment 'Pendulun'.*did you mean 'Pendulum'"),
-        ({"env": "CartPole"}, "expected"),
-        ({"env": "CartPole-v1"}, "expected"),
-        ({"trajectories": 9}, "--trajectories is 9 where .* holds 2"),
-        ({"steps": 10}, "--steps is 10 where one round takes 64"),
-        ({"demos": Path("nowhere.npz")}, "nowhere.npz"),
-        ({"discriminator": "mlp", "head": "ratio"}, "--head is ratio, which changes nothing"),
-        ({"every": 0}, "--every is 0"),
+        (_with_nan, "NaN"),
+        (_of_two_lengths, "150 to 250 steps.*--allow-variable-horizon"),
+        (_of_images, r"\(8, 8, 3\)"),
+        (_empty, "spoilt.npz"),
+        (_truncated, "spoilt.npz"),
+        (_without_pairs, "no trajectories"),
+        (lambda demos, path: path, "no demonstrations at"),
     ],
 )
-def test_bad_input_is_one_sentence_and_leaves_nothing_behind(
+def test_spoilt_demonstrations_are_refused(
+    spoil: Callable[[Path, Path], Path], sentence: str, demos: Path, tmp_path: Path
+) -> None:
+    spoilt = spoil(demos, tmp_path / "spoilt.npz")
+    with pytest.raises(InputError, match=sentence):
+        imitate(_config(spoilt, tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"env": "CartPole"}, "expected"),
+        ({"env": "Hopper"}, "expected"),
+        ({"trajectories": 9}, "--trajectories is 9 where .* holds 2"),
+        ({"trajectories": 0}, "--trajectories is 0"),
+        ({"every": 0}, "--every is 0"),
+        ({"steps": 10}, "--steps is 10 where one round takes 64"),
+        ({"slots": 0}, "--slots is 0"),
+        ({"dropout": 1.0, "discriminator": "mlp"}, "--dropout is 1.0"),
+        ({"name": "a/b"}, "--name is 'a/b'"),
+        ({"discriminator": "mlp", "head": "ratio"}, "--head is ratio, which changes nothing"),
+        ({"dropout": 0.5}, "--dropout is 0.5, which changes nothing"),
+        ({"algorithm": "airl", "reward": "logit"}, "--reward is logit, which changes nothing"),
+    ],
+)
+def test_settings_that_no_run_can_have(
     changed: dict[str, Any], sentence: str, demos: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=sentence):
-        imitate(_config(changed.get("demos", demos), tmp_path, **_without_demos(changed)))
+        imitate(_config(demos, tmp_path, **changed))
     assert not list(tmp_path.iterdir())
 
 
-def _without_demos(changed: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in changed.items() if name != "demos"}
+@pytest.mark.parametrize("env", ["CartPole-v1", "MountainCar-v0"])
+def test_episodes_that_end_early_have_to_be_allowed(env: str, tmp_path: Path) -> None:
+    """It is known of the first; of the second only where an expert's episodes tell it."""
+    path = _invented(tmp_path / "demos.npz", env, 20, 30)
+    with pytest.raises(InputError, match="add --allow-variable-horizon"):
+        imitate(_config(path, tmp_path / "runs", env=env))
+    assert not (tmp_path / "runs").exists()
+    cloned = _config(path, tmp_path / "runs", env=env, algorithm="bc", steps=BC_ROUND)
+    assert read_runs([imitate(cloned)])[0].steps == BC_ROUND
 
 
-def test_broken_demonstrations_are_refused(demos: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.npz"
-    broken.write_bytes(demos.read_bytes()[:300])
-    with pytest.raises(InputError, match=r"broken\.npz"):
-        imitate(_config(broken, tmp_path / "runs"))
+class Camera(gym.Env[np.ndarray, np.ndarray]):
+    """An environment that shows pictures."""
+
+    observation_space = gym.spaces.Box(0, 255, (8, 8, 3), np.uint8)
+    action_space = gym.spaces.Box(-1, 1, (1,))
+
+    def reset(self, **_: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        return self.observation_space.sample(), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+def test_pictures_are_refused(
+    demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = EnvSpec("Camera-v0", entry_point=lambda **_: Camera())
+    monkeypatch.setitem(gym.registry, "Camera-v0", camera)
+    shown = _of_images(demos, tmp_path / "shown.npz")
+    with pytest.raises(InputError, match="images where vectors are expected"):
+        imitate(_config(shown, tmp_path / "runs", env="Camera"))
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_run_of_other_settings_is_not_gone_on_with(demos: Path, tmp_path: Path) -> None:
-    folder = imitate(_config(demos, tmp_path))
-    before = json.loads((folder / "config.json").read_text())
+    folder = imitate(_config(demos, tmp_path, steps=ROUND))
+    before = (folder / "config.json").read_text()
     with pytest.raises(InputError, match="holds a run with slots = 64 where"):
-        imitate(_config(demos, tmp_path, slots=8))
-    assert json.loads((folder / "config.json").read_text()) == before
+        imitate(_config(demos, tmp_path, steps=ROUND, slots=8))
+    assert (folder / "config.json").read_text() == before
 
 
-def test_episodes_that_vary_in_length_need_to_be_allowed(tmp_path: Path) -> None:
-    pytest.importorskip("mujoco")
-    space = make_vec("Hopper", 1, 0)
-    rng = np.random.default_rng(0)
-    width, actions = (len(x.sample()) for x in (space.observation_space, space.action_space))
-    short = TrajectoryWithRew(
-        obs=rng.normal(size=(30, width)),
-        acts=rng.uniform(-1, 1, (29, actions)).astype(np.float32),
-        rews=np.ones(29),
-        infos=None,
-        terminal=True,
-    )
-    path = tmp_path / "hopper.npz"
-    save(path, [short], {"env": "Hopper", "command": "a test"})
-    with pytest.raises(InputError, match="add --allow-variable-horizon"):
-        imitate(_config(path, tmp_path / "runs", env="Hopper"))
+def test_a_discriminator_of_another_environment(demos: Path, tmp_path: Path) -> None:
+    folder = imitate(_config(demos, tmp_path, steps=ROUND))
+    cart = _invented(tmp_path / "cart.npz", "CartPole", 500)
+    other = _config(cart, tmp_path, env="CartPole", steps=ROUND)
+    shutil.copy(folder / "training.pt", imitate(other) / "training.pt")
+    with pytest.raises(InputError, match=r"training.pt' holds .* where this model has"):
+        imitate(other)

@@ -1,0 +1,346 @@
+"""An expert, trained by soft actor-critic on the true reward, and its demonstrations.
+
+::
+
+    runs/<name>/
+    ├── config.json          every setting, and under "about" the commit, versions and hardware
+    ├── metrics.jsonl        one JSON object for a stretch of training or an evaluation, as below
+    ├── tb/                  the same numbers as TensorBoard events
+    ├── training.pt          where the same command resumes
+    ├── policy.safetensors   the policy that did best in an evaluation
+    └── demonstrations.npz   what that policy does, for `envs.demos.load`
+
+Every logged key:
+
+==================  =============================================================================
+``step``            environment steps done
+``seconds``         training time; measuring and saving are not counted
+``return/mean``     true return of the policy, acting deterministically; with ``return/std`` and
+                    ``return/length`` as in `agents.logbook`
+``rollout/return``  true return of the last 100 episodes of training
+``train/<name>``    stable-baselines3's own, of the last gradient step
+==================  =============================================================================
+
+A resumed run has its nets, optimisers, replay buffer and counters back. It is not the run that
+was never interrupted: environments begin new episodes, and the random streams start again from
+the seed and the steps done.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+import time
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from imitation.data import rollout
+from imitation.data.types import TrajectoryWithRew
+from stable_baselines3 import SAC
+from stable_baselines3.common.callbacks import BaseCallback
+from tqdm import tqdm
+
+from agents.gail import _noted_signals
+from agents.generator import sac
+from agents.logbook import Logbook
+from agents.true_return import TrueReturn
+from envs.demos import save
+from envs.make import env_id, make_vec
+from km_rl.errors import InputError, NonFiniteError, written_beside
+from km_rl.nn.weights import fill, load_weights, save_weights
+from km_rl.rl.ring import Ring
+from km_rl.train.recipe import at_least
+from km_rl.train.run import describe
+
+TRAINING, POLICY, DEMONSTRATIONS = "training.pt", "policy.safetensors", "demonstrations.npz"
+KIND = "SacPolicy"
+COUNTERS = ("num_timesteps", "_episode_num", "_n_updates")
+KEYS = ("parameters", "log_ent_coef", "replay", "counters")
+MOST_REMEMBERED = 1_000_000
+"""Transitions in the replay buffer."""
+MOST_RANDOM = 10_000
+"""Steps of random actions before learning; a tenth of all in short runs."""
+START = 20_160_610
+"""Seed of the starts of demonstrations, far from those of training and of evaluation."""
+
+
+@dataclass(frozen=True)
+class ExpertConfig:
+    """The training of an expert."""
+
+    env: str = "HalfCheetah"
+    """Where to act: HalfCheetah, Hopper, Walker2d, Swimmer, Ant, Pendulum or any registered id
+    with continuous actions."""
+    steps: int = 1_000_000
+    """Environment steps, each followed by a gradient step."""
+    seed: int = 0
+    """Of the nets, the environments and the noise."""
+    trajectories: int = 10
+    """Demonstrations to record at the end."""
+    evaluate_every: int = 20_000
+    """Steps between evaluations, and between checkpoints; there are both at the end in any
+    case."""
+    evaluate_episodes: int = 5
+    """Episodes of each evaluation."""
+    threads: int | None = None
+    """CPU threads; torch's own choice by default."""
+    run_dir: Path = Path("runs")
+    """Where run folders lie."""
+    name: str | None = None
+    """The run's folder in it; ENV-expert-SEED by default."""
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.run_dir / (self.name or f"{self.env.replace('/', '-')}-expert-{self.seed}")
+
+    def validate(self) -> None:
+        """Refuse sizes that no run can have.
+
+        Raises:
+            InputError: one sentence for the first that does not fit.
+        """
+        at_least(self, 1, "steps", "trajectories", "evaluate_every", "evaluate_episodes")
+        at_least(self, 1, "threads")
+        at_least(self, 0, "seed")
+        if self.seed >= 2**31:
+            raise InputError(f"--seed is {self.seed}: give a whole number below 2**31.")
+        if self.name is not None and Path(self.name).name != self.name:
+            raise InputError(f"--name is '{self.name}': give one name without a path.")
+
+    def resolved(self) -> ExpertConfig:
+        """The same run with nothing left to choose: what is saved with it.
+
+        Raises:
+            InputError: there is no such environment.
+        """
+        return replace(self, name=self.folder.name, env=env_id(self.env))
+
+
+def train_expert(config: ExpertConfig) -> Path:
+    """Train to the last step, from where the run's folder stands, and record demonstrations.
+
+    Returns:
+        The demonstrations' file.
+
+    Raises:
+        InputError: settings, an environment or a folder that cannot be used.
+        NonFiniteError: the critics' loss is NaN or infinite.
+        KeyboardInterrupt: after a signal, once everything is saved.
+    """
+    config.validate()
+    config = config.resolved()
+    model = learner(config)
+    book = Logbook(config, model.policy, {})  # type: ignore[arg-type]
+    if (path := config.folder / TRAINING).exists():
+        resume(model, path, config.seed)
+    book.start(model.num_timesteps)
+    try:
+        _Training(config, model, book).go()
+    finally:
+        book.close()
+    return demonstrate(config, model)
+
+
+def learner(config: ExpertConfig) -> SAC:
+    """SAC at its start, by the preset of `agents.generator`.
+
+    Raises:
+        InputError: an environment that SAC cannot act in.
+    """
+    venv = make_vec(config.env, 1, config.seed)
+    for what, space in (("observations", venv.observation_space), ("actions", venv.action_space)):
+        if not isinstance(space, gym.spaces.Box):
+            raise InputError(
+                f"The {what} of {config.env} are {space} where SAC needs vectors of numbers: "
+                f"give HalfCheetah, Pendulum or another environment with continuous actions."
+            )
+    return sac(
+        venv,
+        config.seed,
+        buffer_size=min(config.steps, MOST_REMEMBERED),
+        learning_starts=min(config.steps // 10, MOST_RANDOM),
+    )
+
+
+def checkpoint(model: SAC, path: Path) -> None:
+    """Write all that `resume` needs; it appears whole or not.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    assert model.log_ent_coef is not None
+    state = {
+        "parameters": model.get_parameters(),
+        "log_ent_coef": model.log_ent_coef.detach(),
+        "replay": Ring.of_generator(model.replay_buffer).state(),
+        "counters": {name: getattr(model, name) for name in COUNTERS},
+    }
+    whole = io.BytesIO()
+    torch.save(state, whole)
+    with written_beside(path) as beside:
+        beside.write_bytes(whole.getbuffer())
+
+
+def resume(model: SAC, path: Path, seed: int) -> None:
+    """Bring a model that was built like the saved one to where that one was.
+
+    Raises:
+        InputError: the file is not whole, or of a model with other sizes.
+    """
+    saved = _read(path)
+    fill(model.policy, saved["parameters"]["policy"], path)
+    try:
+        model.set_parameters(saved["parameters"], device=model.device)
+        with torch.no_grad():
+            model.log_ent_coef.copy_(saved["log_ent_coef"])  # type: ignore[union-attr]
+        Ring.of_generator(model.replay_buffer).restore(saved["replay"])
+        for name in COUNTERS:
+            setattr(model, name, saved["counters"][name])
+    except (ValueError, LookupError, TypeError, RuntimeError) as error:
+        raise InputError(
+            f"'{path}' does not fit this expert ({error}): delete the folder, or use --name NEW."
+        ) from error
+    model.set_random_seed((seed + model.num_timesteps) % 2**32)
+
+
+def demonstrate(config: ExpertConfig, model: SAC) -> Path:
+    """Record the best policy of the run; the same run gives the same trajectories.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: the folder holds no policy, or cannot be written.
+    """
+    source, path = config.folder / POLICY, config.folder / DEMONSTRATIONS
+    spec, state = load_weights(source, KIND)
+    fill(model.policy, state, source)
+    versions = {name: version(name) for name in ("gymnasium", "mujoco", "stable-baselines3")}
+    meta = {"env": config.env, "step": spec["step"], **describe(model.policy), **versions}
+    save(path, _trajectories(config, model), meta)
+    return path
+
+
+class _Training:
+    """Stretches of learning, and an evaluation and a checkpoint after each."""
+
+    def __init__(self, config: ExpertConfig, model: SAC, book: Logbook) -> None:
+        self.config, self.model, self.book = config, model, book
+        lines = book.metrics()
+        self.seconds: float = lines[-1]["seconds"] if lines else 0.0
+        self.best = max((line.get("return/mean", -math.inf) for line in lines), default=-math.inf)
+        self.true_return = TrueReturn(config.env, config.evaluate_episodes)
+
+    def go(self) -> None:
+        with _noted_signals() as signals, self._progress_bar() as bar:
+            watch = _Watch(bar, signals)
+            while self.model.num_timesteps < self.config.steps:
+                self._learn(watch)
+                if self._due:
+                    self._measure()
+                checkpoint(self.model, self.config.folder / TRAINING)
+                if signals:
+                    raise KeyboardInterrupt(
+                        f"Interrupted after {self.model.num_timesteps} steps: all is saved in "
+                        f"'{self.config.folder}', and the same command goes on from there."
+                    )
+
+    @property
+    def _due(self) -> bool:
+        now = self.model.num_timesteps
+        return now % self.config.evaluate_every == 0 or now == self.config.steps
+
+    def _learn(self, watch: _Watch) -> None:
+        """Learn until the next evaluation is due, or a signal comes."""
+        now, every, last = self.model.num_timesteps, self.config.evaluate_every, self.config.steps
+        started = time.perf_counter()
+        self.model.learn(
+            min(last, (now // every + 1) * every) - now,
+            callback=watch,
+            log_interval=last,  # episodes, so never: what was logged is read below
+            reset_num_timesteps=False,
+        )
+        self.seconds += time.perf_counter() - started
+        told = dict(self.model.logger.name_to_value)
+        values = {name: float(x) for name, x in told.items() if name.startswith("train/")}
+        if not math.isfinite(values.get("train/critic_loss", 0.0)):
+            raise NonFiniteError(
+                f"Stopped after {self.model.num_timesteps} steps: the critics' loss is NaN or "
+                f"infinite; what is saved in '{self.config.folder}' is from before: start "
+                f"another run (--name NEW) with another --seed."
+            )
+        values["rollout/return"] = _return_so_far(self.model)
+        self.book.record(self.model.num_timesteps, self.seconds, values)
+
+    def _measure(self) -> None:
+        """Evaluate, and keep the policy if it is the best so far."""
+        found = self.true_return.of(self.model)
+        told = {"mean": found.mean, "std": found.std, "length": float(found.lengths.mean())}
+        step = self.model.num_timesteps
+        self.book.record(step, self.seconds, {f"return/{k}": v for k, v in told.items()})
+        if found.mean > self.best:
+            self.best = found.mean
+            spec = {"env": self.config.env, "step": step, "return": found.mean}
+            save_weights(self.config.folder / POLICY, KIND, spec, self.model.policy)
+
+    def _progress_bar(self) -> Any:
+        return tqdm(
+            total=self.config.steps,
+            initial=self.model.num_timesteps,
+            unit="step",
+            dynamic_ncols=True,
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+        )
+
+
+class _Watch(BaseCallback):
+    """Moves the progress bar, and ends a stretch of learning at the first signal."""
+
+    def __init__(self, bar: Any, signals: list[int]) -> None:
+        super().__init__()
+        self.bar, self.signals = bar, signals
+
+    def _on_step(self) -> bool:
+        self.bar.update(self.training_env.num_envs)
+        if self.locals["dones"].any():
+            self.bar.set_postfix_str(f"return {_return_so_far(self.model):,.0f}", refresh=False)
+        return not self.signals
+
+
+def _return_so_far(model: Any) -> float:
+    """Mean true return of the last 100 episodes of training; NaN before the first."""
+    returns = [episode["r"] for episode in model.ep_info_buffer or ()]
+    return float(np.mean(returns)) if returns else math.nan
+
+
+def _trajectories(config: ExpertConfig, model: SAC) -> list[TrajectoryWithRew]:
+    """Whole episodes of the deterministic policy, their ``terminal`` being the environment's."""
+    found = rollout.rollout(
+        model,
+        make_vec(config.env, 1, START),
+        rollout.make_min_episodes(config.trajectories),
+        rng=np.random.default_rng(START),
+        deterministic_policy=True,
+        exclude_infos=False,
+    )
+    cut = [bool(t.infos[-1].get("TimeLimit.truncated")) for t in found]  # type: ignore[index]
+    return [replace(t, terminal=not c, infos=None) for t, c in zip(found, cut, strict=True)]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The saved dictionary: tensors and plain values only, so that nothing in it can run."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: saved[key] for key in KEYS}
+    except Exception as error:  # a file can be broken in any way
+        raise InputError(
+            f"'{path}' is not a whole checkpoint of an expert: "
+            f"delete the folder and train again, or use --name NEW."
+        ) from error

@@ -1,0 +1,165 @@
+"""Experts: what a run leaves behind, going on after Ctrl-C, and bad input."""
+
+from __future__ import annotations
+
+import json
+import signal
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import SAC
+
+from agents.expert import ExpertConfig, checkpoint, learner, resume, train_expert
+from envs.demos import check, load
+from envs.make import make_vec
+from km_rl.errors import InputError, NonFiniteError
+from km_rl.nn.weights import load_weights
+from km_rl.rl.ring import Ring
+
+script = import_module("scripts.train_expert")
+
+
+def _config(folder: Path, **changed: Any) -> ExpertConfig:
+    usual = {"env": "Pendulum", "steps": 120, "evaluate_every": 50, "trajectories": 2}
+    return ExpertConfig(run_dir=folder, evaluate_episodes=1, **{**usual, **changed})
+
+
+def _lines(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def _evaluations(folder: Path) -> dict[float, float]:
+    """Return by step."""
+    lines = _lines(folder)
+    return {line["step"]: line["return/mean"] for line in lines if "return/mean" in line}
+
+
+def _at_update(number: int, does: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call ``does`` before SAC's so-manieth stretch of gradient steps."""
+    real, updates = SAC.train, [0]
+
+    def train(self: SAC, *args: Any, **kwargs: Any) -> None:
+        updates[0] += 1
+        if updates[0] == number:
+            does(self)
+        real(self, *args, **kwargs)
+
+    monkeypatch.setattr(SAC, "train", train)
+
+
+def test_a_run_goes_on_after_ctrl_c_and_ends_with_demonstrations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _at_update(60, lambda _: signal.raise_signal(signal.SIGINT), monkeypatch)
+    config = _config(tmp_path)
+    with pytest.raises(KeyboardInterrupt, match="Interrupted after 73 steps: all is saved"):
+        train_expert(config)
+    assert list(_evaluations(config.folder)) == [50]
+    before = _lines(config.folder)
+
+    path = train_expert(config)
+    assert _lines(config.folder)[: len(before)] == before
+    assert list(_evaluations(config.folder)) == [50, 100, 120]
+    seconds = [line["seconds"] for line in _lines(config.folder)]
+    assert seconds == sorted(seconds) and seconds[0] > 0
+
+    found, venv = load(path), make_vec("Pendulum", 1, 0)
+    check(found, venv.observation_space, venv.action_space)
+    assert [(len(t), t.terminal) for t in found] == [(200, False)] * 2
+    with np.load(path, allow_pickle=False) as file:
+        meta = json.loads(str(file["meta"]))
+    assert meta["env"] == "Pendulum-v1" and meta["command"]
+    np.testing.assert_allclose(meta["returns"], [t.rews.sum() for t in found], rtol=1e-4)
+
+
+def test_demonstrations_are_of_the_policy_that_did_best(tmp_path: Path) -> None:
+    config = _config(tmp_path, evaluate_every=30, trajectories=1)
+    (found,) = load(train_expert(config))
+    spec, state = load_weights(config.folder / "policy.safetensors", "SacPolicy")
+    returns = _evaluations(config.folder)
+    best = max(returns, key=lambda step: returns[step])
+    assert (spec["step"], spec["return"]) == (best, returns[best])
+    model = learner(config)
+    model.policy.load_state_dict(state)
+    np.testing.assert_allclose(
+        model.predict(found.obs[:-1], deterministic=True)[0], found.acts, atol=1e-5
+    )
+
+
+def test_everything_that_learns_is_back_after_a_checkpoint(tmp_path: Path) -> None:
+    model, copy = (learner(_config(tmp_path, seed=seed)) for seed in (0, 1))
+    model.learn(60)
+    checkpoint(model, tmp_path / "training.pt")
+    resume(copy, tmp_path / "training.pt", 0)
+    torch.testing.assert_close(copy.get_parameters(), model.get_parameters(), rtol=0, atol=0)
+    assert copy.log_ent_coef is not None and model.log_ent_coef is not None
+    assert float(copy.log_ent_coef.detach()) == float(model.log_ent_coef.detach()) != 0
+    assert copy.num_timesteps == 60 and copy._n_updates == model._n_updates == 48
+    states = [Ring.of_generator(m.replay_buffer).state() for m in (model, copy)]
+    torch.testing.assert_close(states[1], states[0], rtol=0, atol=0)
+    assert states[1]["count"] == 60 and states[1]["arrays"]["observations"].any()
+
+
+def test_training_stops_where_the_loss_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(model: SAC) -> None:
+        assert model.replay_buffer is not None
+        model.replay_buffer.rewards[:] = np.nan
+
+    _at_update(45, spoil, monkeypatch)
+    config = _config(tmp_path)
+    with pytest.raises(NonFiniteError, match=r"Stopped after 100 steps.*--name NEW"):
+        train_expert(config)
+    assert (
+        torch.load(config.folder / "training.pt", weights_only=True)["counters"]["num_timesteps"]
+        == 50
+    )
+
+
+@pytest.mark.parametrize(
+    "changed, sentence",
+    [
+        ({"env": "CartPole"}, r"The actions of seals/CartPole-v0 are Discrete\(2\) where SAC"),
+        ({"env": "Pendulun"}, "did you mean 'Pendulum'"),
+        ({"steps": 0}, "--steps is 0"),
+        ({"trajectories": 0}, "--trajectories is 0"),
+        ({"seed": 2**31}, "--seed is 2147483648"),
+        ({"name": "a/b"}, "--name is 'a/b'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing_behind(
+    changed: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        train_expert(_config(tmp_path, **changed))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "training.pt"
+    model = learner(_config(tmp_path))
+    checkpoint(model, path)
+    with pytest.raises(InputError, match=r"buffer of 120 rows where it has 90"):
+        resume(learner(_config(tmp_path, steps=90)), path, 0)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"training\.pt' is not a whole checkpoint"):
+        resume(model, path, 0)
+
+
+def test_the_script_says_how_good_the_demonstrations_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = "--env Pendulum --steps 20 --trajectories 1 --evaluate-episodes 1 --name one"
+    script.main(f"{flags} --run-dir {tmp_path}".split())
+    told, where = capsys.readouterr().out.splitlines()
+    (found,) = load(where)
+    assert told.startswith(f"1 demonstrations of return {found.rews.sum():,.0f}")
+    with pytest.raises(SystemExit) as ended:
+        script.main(["--env", "CartPole", "--run-dir", str(tmp_path)])
+    assert ended.value.code == 2
+    assert "where SAC needs" in capsys.readouterr().err
