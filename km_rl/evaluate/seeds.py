@@ -44,11 +44,12 @@ FREE = frozenset(
     "log_every evaluate_every evaluate_images checkpoint_every".split()
 )
 """Settings in which runs of an experiment may differ."""
-MACHINE_ONLY = frozenset(
+BY_MODEL = frozenset(
     "slots key noise_var learn_noise address_noise_std prior_std sample_memory "
-    "address_kl_warmup_steps memory_kl_weight".split()
+    "address_kl_warmup_steps memory_kl_weight learning_rate".split()
 )
-"""Settings that a VAE does not have."""
+"""Settings in which a VAE may differ from a machine: those it does not have, and the step size,
+as each model is compared at its best."""
 
 
 class Scored(NamedTuple):
@@ -140,7 +141,7 @@ def _check_finished(run: Run) -> None:
 
 def _check_like(first: Run, run: Run) -> None:
     """Refuse settings that differ, but for those in which they may."""
-    free = FREE if run.kind == first.kind else FREE | MACHINE_ONLY
+    free = FREE if run.kind == first.kind else FREE | BY_MODEL
     for name in sorted((first.config.keys() | run.config.keys()) - free):
         mine, theirs = first.config.get(name), run.config.get(name)
         if mine != theirs:
