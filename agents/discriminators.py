@@ -130,6 +130,7 @@ class Nearest(PairNet):
         self.expert = Pile(capacity, self.width)
         self.raw_slope = nn.Parameter(torch.tensor(0.54))  # softplus: 1
         self.offset = nn.Parameter(torch.zeros(()))
+        self._tau: Tensor | None = None
 
     def forward(self, state: Tensor, action: Tensor, next_state: Tensor, done: Tensor) -> Tensor:
         """The logits of N pairs; in training the first half is the expert's and remembered."""
@@ -137,14 +138,17 @@ class Nearest(PairNet):
             half = len(state) // 2
             pairs = torch.cat([state.flatten(1), action.flatten(1)], -1).float()
             self.expert.add_new(pairs[:half])
+            self._tau = None
         return super().forward(state, action, next_state, done)
 
     def logits_expert_is_high(self, pairs: Tensor) -> Tensor:
         """Pairs (N, D) -> logits (N,); 0 while no expert is known."""
         if self.expert.count < 2:
             return self.offset.expand(len(pairs))
-        tau = self._distance(self.expert.content[: self.SAMPLE]).median()
-        distance = self._distance(pairs) / tau.clamp(min=1e-6)
+        if self._tau is None:
+            own = self._distance(self.expert.content[: self.SAMPLE])
+            self._tau = own.median().clamp(min=1e-6)
+        distance = self._distance(pairs) / self._tau
         return softplus(self.raw_slope) * (1 - distance) + self.offset
 
     @torch.no_grad()

@@ -46,9 +46,9 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
-from agents.gail import _noted_signals
 from agents.generator import sac
 from agents.logbook import Logbook
+from agents.signals import noted_signals
 from agents.true_return import TrueReturn
 from envs.demos import save
 from envs.make import env_id, make_vec
@@ -131,7 +131,7 @@ def train_expert(config: ExpertConfig) -> Path:
 
     Raises:
         InputError: settings, an environment or a folder that cannot be used.
-        NonFiniteError: the critics' loss is NaN or infinite.
+        NonFiniteError: a weight is NaN or infinite.
         KeyboardInterrupt: after a signal, once everything is saved.
     """
     config.validate()
@@ -239,7 +239,7 @@ class _Training:
         self.true_return = TrueReturn(config.env, config.evaluate_episodes)
 
     def go(self) -> None:
-        with _noted_signals() as signals, self._progress_bar() as bar:
+        with noted_signals() as signals, self._progress_bar() as bar:
             watch = _Watch(bar, signals)
             while self.model.num_timesteps < self.config.steps:
                 self._learn(watch)
@@ -261,23 +261,28 @@ class _Training:
         """Learn until the next evaluation is due, or a signal comes."""
         now, every, last = self.model.num_timesteps, self.config.evaluate_every, self.config.steps
         started = time.perf_counter()
-        self.model.learn(
-            min(last, (now // every + 1) * every) - now,
-            callback=watch,
-            log_interval=last,  # episodes, so never: what was logged is read below
-            reset_num_timesteps=False,
-        )
+        try:
+            self.model.learn(
+                min(last, (now // every + 1) * every) - now,
+                callback=watch,
+                log_interval=last,  # episodes, so never: what was logged is read below
+                reset_num_timesteps=False,
+            )
+        finally:
+            self._refuse_non_finite()  # acting on such weights is a ValueError of torch's
         self.seconds += time.perf_counter() - started
         told = dict(self.model.logger.name_to_value)
         values = {name: float(x) for name, x in told.items() if name.startswith("train/")}
-        if not math.isfinite(values.get("train/critic_loss", 0.0)):
-            raise NonFiniteError(
-                f"Stopped after {self.model.num_timesteps} steps: the critics' loss is NaN or "
-                f"infinite; what is saved in '{self.config.folder}' is from before: start "
-                f"another run (--name NEW) with another --seed."
-            )
         values["rollout/return"] = _return_so_far(self.model)
         self.book.record(self.model.num_timesteps, self.seconds, values)
+
+    def _refuse_non_finite(self) -> None:
+        if not all(p.isfinite().all() for p in self.model.policy.parameters()):
+            raise NonFiniteError(
+                f"Stopped after {self.model.num_timesteps} steps: a weight is NaN or infinite; "
+                f"what is saved in '{self.config.folder}' is from before: start another run "
+                f"(--name NEW) with another --seed."
+            )
 
     def _measure(self) -> None:
         """Evaluate, and keep the policy if it is the best so far."""

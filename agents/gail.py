@@ -7,15 +7,10 @@ saved and stopped.
 from __future__ import annotations
 
 import math
-import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -27,6 +22,7 @@ from agents.adversary import Adversary
 from agents.cloning import Cloning
 from agents.config import GailConfig
 from agents.logbook import Logbook, RoundMeans
+from agents.signals import noted_signals
 from agents.task import Task, load_task
 from km_rl.errors import InputError, NonFiniteError, written_beside
 
@@ -112,7 +108,7 @@ class _Loop:
         self.bar: Any = None
 
     def go(self) -> None:
-        with _noted_signals() as signals, self._progress_bar() as self.bar:
+        with noted_signals() as signals, self._progress_bar() as self.bar:
             if self._due and not self.measured:
                 self._measure()
             while not self._ended:
@@ -176,25 +172,3 @@ class _Loop:
             dynamic_ncols=True,
             mininterval=0.5 if sys.stderr.isatty() else 30,
         )
-
-
-@contextmanager
-def _noted_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM, so that no round is cut in two; a second one acts at once."""
-    noted: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
-    before = {int(n): signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        noted.append(number)
-        signal.signal(number, before[number])
-
-    try:
-        for number in before:
-            signal.signal(number, note)
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

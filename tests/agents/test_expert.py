@@ -85,9 +85,8 @@ def test_demonstrations_are_of_the_policy_that_did_best(tmp_path: Path) -> None:
     assert (spec["step"], spec["return"]) == (best, returns[best])
     model = learner(config)
     model.policy.load_state_dict(state)
-    np.testing.assert_allclose(
-        model.predict(found.obs[:-1], deterministic=True)[0], found.acts, atol=1e-5
-    )
+    seen = np.asarray(found.obs)[:-1]
+    np.testing.assert_allclose(model.predict(seen, deterministic=True)[0], found.acts, atol=1e-5)
 
 
 def test_everything_that_learns_is_back_after_a_checkpoint(tmp_path: Path) -> None:
@@ -104,7 +103,7 @@ def test_everything_that_learns_is_back_after_a_checkpoint(tmp_path: Path) -> No
     assert states[1]["count"] == 60 and states[1]["arrays"]["observations"].any()
 
 
-def test_training_stops_where_the_loss_is_lost(
+def test_training_stops_where_a_weight_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def spoil(model: SAC) -> None:
@@ -113,7 +112,7 @@ def test_training_stops_where_the_loss_is_lost(
 
     _at_update(45, spoil, monkeypatch)
     config = _config(tmp_path)
-    with pytest.raises(NonFiniteError, match=r"Stopped after 100 steps.*--name NEW"):
+    with pytest.raises(NonFiniteError, match=r"Stopped after 5\d steps.*--name NEW"):
         train_expert(config)
     assert (
         torch.load(config.folder / "training.pt", weights_only=True)["counters"]["num_timesteps"]
