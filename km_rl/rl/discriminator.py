@@ -72,7 +72,7 @@ class Options:
     """Share of its weight that a round loses with the next."""
     expert_capacity: int = 16_384
     """The most expert pairs that are remembered."""
-    support: int = 1024
+    support: int = 512
     """Pairs that a memory counts for at most, and that it is written from in training."""
     noise_var: float = 0.1
     """Where the variance of codes around their read-out starts; an empty slot has 1."""

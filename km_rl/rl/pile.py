@@ -13,6 +13,14 @@ from torch import Tensor, nn
 from km_rl.errors import at_least_one
 
 
+def distinct(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each key is met first, and for every key which of these it is: (U,), (N,)."""
+    unique, which = torch.unique(keys, return_inverse=True)
+    places = torch.arange(len(keys), device=keys.device)
+    first = torch.full_like(unique, len(keys)).scatter_reduce(0, which, places, "amin")
+    return first, which
+
+
 class Pile(nn.Module):
     """At most ``capacity`` rows; then the newest take the place of the oldest.
 
@@ -73,10 +81,7 @@ class Pile(nn.Module):
         new = ~torch.isin(keys, self.held_keys)
         if not new.any():
             return
-        unique, place = torch.unique(keys[new], return_inverse=True)
-        first = torch.full_like(unique, len(place)).scatter_reduce(
-            0, place, torch.arange(len(place), device=rows.device), "amin"
-        )
+        first, _ = distinct(keys[new])
         self.add(rows[new][first.sort().values][: self.capacity - self.count])
 
     @torch.no_grad()

@@ -24,6 +24,7 @@ from km_rl.errors import InputError
 from km_rl.nn.weights import fill, load_weights, save_weights
 from km_rl.rl.discriminator import EXPERT, POLICY, Discriminator, Options
 from km_rl.rl.episodes import Pairs, pairs
+from km_rl.rl.pile import distinct
 
 RewardMap = Literal["softplus", "logit", "conformal"]
 REWARD_MAPS = ("softplus", "logit", "conformal")
@@ -127,7 +128,8 @@ class KanervaRewardNet(RewardNet):
         expert, policy = rows.detach().chunk(2)
         self.discriminator.stats.update(rows.detach())
         self.discriminator.expert.add_new(expert)
-        logits = self.discriminator(rows)
+        first, which = distinct(self.discriminator.expert.key(rows))  # few pairs come many times
+        logits = self.discriminator(rows[first])[which]
         if self.observes_itself:
             most = max(1, self.discriminator.options.round_pairs // UPDATES_PER_ROUND)
             self.discriminator.policy.add(_some(policy, most))

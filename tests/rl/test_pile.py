@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from km_rl.errors import InputError
-from km_rl.rl.pile import Pile
+from km_rl.rl.pile import Pile, distinct
 
 
 def _rows(n: int, seed: int = 0) -> torch.Tensor:
@@ -27,6 +27,13 @@ def test_a_row_is_put_in_once_and_only_while_there_is_room() -> None:
     assert torch.equal(pile.content, rows[:3])
     pile.add_new(rows)
     assert torch.equal(pile.content, rows[:5])
+
+
+def test_distinct_keys_are_found_where_they_come_first() -> None:
+    keys = torch.tensor([7, -3, 7, 5, -3])
+    first, which = distinct(keys)
+    assert first.sort().values.tolist() == [0, 1, 3]
+    assert torch.equal(keys[first][which], keys)
 
 
 def test_removed_rows_are_gone_and_the_others_stay_in_order() -> None:

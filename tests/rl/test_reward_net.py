@@ -102,6 +102,15 @@ def test_a_training_batch_is_remembered_by_halves() -> None:
     assert net.memory_state[:2] == (20, 2)
 
 
+def test_pairs_that_come_many_times_in_a_batch_all_count() -> None:
+    net = _net(bound=2.0).train()
+    batch = [np.concatenate([x[:4], x[:4], x[4:], x[4:]]) for x in _arrays(_transitions(8))]
+    logits = net(*net.preprocess(*batch))
+    torch.testing.assert_close(logits[:4], logits[4:8])
+    slope = torch.autograd.grad(logits.sum(), net.discriminator.bias)[0]
+    torch.testing.assert_close(slope, (1 - (logits / 2).square()).sum())  # of 2 tanh(. / 2)
+
+
 def _cartpole(seed: int) -> DummyVecEnv:
     venv = DummyVecEnv([lambda: gym.wrappers.TimeLimit(gym.make("CartPole-v1"), 20)] * 2)
     venv.seed(seed)
