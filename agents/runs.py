@@ -66,9 +66,9 @@ class Imitation(NamedTuple):
 
     @property
     def share_of_expert(self) -> float | None:
-        """(learner - random) / (expert - random), in true returns; None without the expert's."""
+        """(learner - random) / (expert - random), in true returns; None if not above random."""
         expert, random = self.fact("expert_return"), self.fact("random_return")
-        if expert is None or random is None or expert == random:
+        if expert is None or random is None or expert <= random:
             return None
         return (self.last("return/mean") - random) / (expert - random)
 

@@ -162,8 +162,8 @@ def _state(trainer: AdversarialTrainer) -> dict[str, Any]:
         "variables": {name: getattr(generator, name).detach() for name in variables},
         "transitions": Ring.of_trainer(trainer._gen_replay_buffer).state(),
         "replay": None if replay is None else Ring.of_generator(replay).state(),
-        "of_trainer": {name: getattr(trainer, name) for name in OF_TRAINER},
-        "of_generator": {name: getattr(generator, name) for name in OF_GENERATOR},
+        "of_trainer": _counters(trainer, OF_TRAINER),
+        "of_generator": _counters(generator, OF_GENERATOR),
         "streams": _streams(),
     }
 
@@ -185,6 +185,12 @@ def _restore(trainer: AdversarialTrainer, saved: dict[str, Any]) -> None:
         trainer.venv_buffering.pop_trajectories()
     generator._last_obs = None  # SB3 resets the environment where this is missing
     _restore_streams(saved["streams"])
+
+
+def _counters(owner: Any, names: tuple[str, ...]) -> dict[str, int | None]:
+    """As plain integers: imitation's horizon is numpy's, which a safe load refuses."""
+    values = {name: getattr(owner, name) for name in names}
+    return {name: None if value is None else int(value) for name, value in values.items()}
 
 
 def _kinds(trainer: AdversarialTrainer) -> dict[str, str]:
@@ -230,6 +236,6 @@ def _read(path: Path) -> dict[str, Any]:
         return {key: saved[key] for key in KEYS}
     except Exception as error:  # a file can be broken in any way
         raise InputError(
-            f"'{path}' is not a whole save of an adversarial training: "
-            f"delete the folder and train again, or give another one."
+            f"'{path}' is not a whole save of an adversarial training ({type(error).__name__}): "
+            f"give another folder, or train again in a new one."
         ) from error

@@ -335,3 +335,16 @@ def test_a_discriminator_of_another_environment(demos: Path, tmp_path: Path) -> 
     shutil.copy(folder / "training.pt", imitate(other) / "training.pt")
     with pytest.raises(InputError, match=r"training.pt' holds .* where this model has"):
         imitate(other)
+
+
+def test_a_run_that_has_seen_whole_episodes_goes_on_too(
+    demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """imitation then knows the horizon, as a number of numpy's."""
+    settings = PpoSettings(n_envs=1, n_steps=256, batch_size=32, n_epochs=1)
+    monkeypatch.setitem(PPO_SETTINGS, "Pendulum", settings)
+    config = _config(demos, tmp_path, steps=256, discriminator="mlp")
+    folder = imitate(config)
+    (before,), (after,) = read_runs([folder]), read_runs([imitate(config)])
+    assert before.steps == after.steps == 256
+    assert len(before.metrics) == len(after.metrics)
