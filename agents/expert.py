@@ -48,7 +48,6 @@ from tqdm import tqdm
 
 from agents.generator import sac
 from agents.logbook import Logbook
-from agents.signals import noted_signals
 from agents.true_return import TrueReturn
 from envs.demos import save
 from envs.make import env_id, make_vec
@@ -57,6 +56,7 @@ from km_rl.nn.weights import fill, load_weights, save_weights
 from km_rl.rl.ring import Ring
 from km_rl.train.recipe import at_least
 from km_rl.train.run import describe
+from km_rl.train.signals import noted_signals
 
 TRAINING, POLICY, DEMONSTRATIONS = "training.pt", "policy.safetensors", "demonstrations.npz"
 KIND = "SacPolicy"

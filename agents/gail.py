@@ -22,9 +22,9 @@ from agents.adversary import Adversary
 from agents.cloning import Cloning
 from agents.config import GailConfig
 from agents.logbook import Logbook, RoundMeans
-from agents.signals import noted_signals
 from agents.task import Task, load_task
 from km_rl.errors import InputError, NonFiniteError, written_beside
+from km_rl.train.signals import noted_signals
 
 POLICY = "policy.zip"
 

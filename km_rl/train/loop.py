@@ -11,13 +11,9 @@ Logged keys: see `km_rl.train.run`.
 from __future__ import annotations
 
 import math
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,6 +34,7 @@ from km_rl.train.checkpoint import (
 )
 from km_rl.train.recipe import Recipe, resolve_precision
 from km_rl.train.run import Run
+from km_rl.train.signals import noted_signals
 
 Draw = Callable[[torch.Generator], Tensor]
 Evaluate = Callable[[nn.Module], dict[str, float]]
@@ -74,7 +71,7 @@ def train(
     loop.resume()
     run.start(loop.progress.step)
     try:
-        with _signals_noted(loop.signals), loop.progress_bar() as loop.bar:
+        with noted_signals() as loop.signals, loop.progress_bar() as loop.bar:
             loop.go()
     finally:
         run.close()
@@ -261,27 +258,3 @@ def stream_seeds(seed: int, process: int) -> tuple[int, int]:
     seeds = torch.randint(2**62, (process + 1, 2), generator=source)
     episodes, noise = seeds[process].tolist()
     return episodes, noise
-
-
-@contextmanager
-def _signals_noted(noted: list[int]) -> Iterator[None]:
-    """Collect SIGINT and SIGTERM in the list, so that a step is never cut in two.
-
-    A second signal has its usual effect at once.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {int(n): signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        noted.append(number)
-        signal.signal(number, before[number])
-
-    try:
-        for number in before:
-            signal.signal(number, note)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def noted_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM, so that no round is cut in two; a second one acts at once."""
+    """Collect SIGINT and SIGTERM, so that no step is cut in two; a second one acts at once."""
     noted: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield noted
