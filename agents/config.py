@@ -9,7 +9,7 @@ from typing import Any, Literal
 from envs.make import env_id
 from km_rl.errors import InputError
 from km_rl.rl.channel import Features
-from km_rl.rl.discriminator import Options
+from km_rl.rl.options import Options
 from km_rl.rl.reward_net import RewardMap
 from km_rl.train.recipe import above_zero, at_least
 
@@ -17,6 +17,7 @@ OF_MEMORY = (
     "channels",
     "head",
     "features",
+    "scale",
     "history",
     "leave_one_out",
     "slots",
@@ -59,10 +60,13 @@ class GailConfig:
 
     channels: Literal["h", "a", "both"] = Options.channels
     """Of the memory: what is done here (h), have I seen this (a), or both."""
-    head: Literal["ratio", "conditional"] = Options.head
-    """The log-likelihood ratio alone, or with a network on the memories' statistics."""
+    head: Literal["least_squares", "ratio", "conditional"] = Options.head
+    """Read whose a pair is from both memories merged; or the ratio of its likelihoods under
+    each, alone or with a network on the memories' statistics."""
     features: Features = Options.features
-    """Addresses and codes that are trained, or random Fourier features of the pair."""
+    """Addresses and codes that are trained, or random features of the pair."""
+    scale: Literal["expert", "all"] = Options.scale
+    """Whose pairs are of mean 0 and variance 1: the expert's, or all that were seen."""
     history: bool = Options.history
     """Remember the policies of earlier rounds, or only the last."""
     leave_one_out: bool = Options.leave_one_out

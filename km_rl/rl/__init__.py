@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from km_rl.rl.callbacks import KanervaCallback, attach
-    from km_rl.rl.discriminator import Discriminator, Options
+    from km_rl.rl.discriminator import Discriminator
     from km_rl.rl.episodes import Pairs, pairs
+    from km_rl.rl.options import Options
     from km_rl.rl.reward_net import KanervaRewardNet
 
 _HOME = {
     "Discriminator": "km_rl.rl.discriminator",
     "KanervaCallback": "km_rl.rl.callbacks",
     "KanervaRewardNet": "km_rl.rl.reward_net",
-    "Options": "km_rl.rl.discriminator",
+    "Options": "km_rl.rl.options",
     "Pairs": "km_rl.rl.episodes",
     "attach": "km_rl.rl.callbacks",
     "pairs": "km_rl.rl.episodes",

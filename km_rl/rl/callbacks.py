@@ -18,7 +18,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from km_rl.errors import InputError
 from km_rl.rl.attached import TrainerCallback, attach
-from km_rl.rl.discriminator import POLICY
+from km_rl.rl.evidence import POLICY
 from km_rl.rl.reward_net import KanervaRewardNet, Surprise
 from km_rl.rl.rollout import Rollout, Transitions
 
@@ -33,6 +33,10 @@ __all__ = ["KanervaCallback", "attach"]
 
 EXPERT_SAMPLE = 1024
 """About how many of the expert's pairs the mean logit is taken over."""
+
+
+OWN_NET: dict[str, Any] = {"head": "ratio", "channels": "both", "scale": "all", "noise_var": 0.1}
+"""Options of a net that the callback builds: its memory holds what was done, not whose it is."""
 
 
 class KanervaCallback(TrainerCallback):
@@ -135,7 +139,7 @@ class KanervaCallback(TrainerCallback):
         spaces = self.model.observation_space, self.model.action_space
         if self._net is None:
             with _own_randomness(self.model.device):
-                settings = {"features": "random", "head": "ratio", **self.options}
+                settings = {**OWN_NET, **self.options}
                 self._net = KanervaRewardNet(*spaces, **settings).to(self.model.device).eval()
         _check_space(spaces[0], self._net.observation_space)
         _check_space(spaces[1], self._net.action_space)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from km_rl.errors import InputError
 from km_rl.nn.mlp import mlp
 
 Mode = Literal["h", "a"]
@@ -21,23 +22,42 @@ Features = Literal["learned", "random"]
 
 
 class RandomAddress(nn.Module):
-    r"""Random Fourier features: :math:`w = \sqrt{2/K} \cos(\Omega x + \phi)`, never trained.
+    r"""Random features of a pair and the pair itself, never trained.
 
-    :math:`w(x)^T w(x') \approx \exp(-|x - x'|^2 / 2 \ell^2)`, so the memory is a Gaussian process
-    with that kernel (Rahimi & Recht 2007). :math:`\ell^2` is ``width`` times ``inputs``.
+    :math:`w = (\sqrt{2/F} \cos(\Omega x + \phi),\ x / \sqrt D,\ 1) / \sqrt 3`, so that reading a
+    memory is Gaussian process regression (Rahimi & Recht 2007) with the kernel
+    :math:`[(1 + |x - x'|^2 / D)^{-1/2} + x^T x' / D + 1] / 3 \approx w(x)^T w(x')`. The rational
+    quadratic, a mixture of Gaussian kernels of all widths, tells near pairs apart; the linear part
+    still says which way the expert is where all that was remembered is far.
+
+    Args:
+        inputs: D.
+        slots: K, of which F = K - D - 1 are random.
+
+    Raises:
+        InputError: no slot is left for a random feature.
     """
 
     frequency: Tensor
     phase: Tensor
 
-    def __init__(self, inputs: int, slots: int, width: float = 1.0) -> None:
+    def __init__(self, inputs: int, slots: int) -> None:
         super().__init__()
-        self.register_buffer("frequency", torch.randn(inputs, slots) / (width * inputs) ** 0.5)
-        self.register_buffer("phase", 2 * math.pi * torch.rand(slots))
+        F = slots - inputs - 1
+        if F < 1:
+            raise InputError(
+                f"slots is {slots} where pairs have {inputs} entries: give more than "
+                f"{inputs + 1}, or learned features."
+            )
+        width = torch.distributions.Gamma(0.5, 0.5).sample((F,)).rsqrt()
+        self.register_buffer("frequency", torch.randn(inputs, F) / (width * inputs**0.5))
+        self.register_buffer("phase", 2 * math.pi * torch.rand(F))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features [N, inputs] -> addresses [N, K], of length near 1."""
-        return (2 / len(self.phase)) ** 0.5 * (x @ self.frequency + self.phase).cos()
+        """Features [N, D] -> addresses [N, K], of length near 1 where x is of variance 1."""
+        waves = (2 / len(self.phase)) ** 0.5 * (x @ self.frequency + self.phase).cos()
+        parts = [waves, x / x.shape[-1] ** 0.5, torch.ones_like(x[:, :1])]
+        return torch.cat(parts, -1) / 3**0.5
 
 
 class LearnedAddress(nn.Module):
@@ -57,6 +77,7 @@ class Channel(nn.Module):
 
     With ``random`` features nothing is trained: the code of mode h is the action, that of mode a
     the pair itself. With ``learned`` ones both are perceptrons, and codes lie between -1 and 1.
+    Where a memory is to hold labels, ``code`` is 0 and only addresses are asked for.
 
     Args:
         state: entries of s.
@@ -85,12 +106,16 @@ class Channel(nn.Module):
             self.code_width = rest if mode == "h" else inputs
         else:
             self.address = LearnedAddress(inputs, slots, hidden)
-            self.code = mlp(state + rest, hidden, code)
             self.code_width = code
+            if code:
+                self.code = mlp(state + rest, hidden, code)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised pairs [N, D] -> addresses [N, K] and codes [N, C]."""
-        w = self.address(x[:, : self.state] if self.mode == "h" else x)
+    def where(self, x: Tensor) -> Tensor:
+        """Normalised pairs [N, D] -> addresses w [N, K]."""
+        return self.address(x[:, : self.state] if self.mode == "h" else x)
+
+    def what(self, x: Tensor) -> Tensor:
+        """Normalised pairs [N, D] -> codes z [N, C]."""
         if self.features == "learned":
-            return w, self.code(x).tanh()
-        return w, x[:, self.state :] if self.mode == "h" else x
+            return self.code(x).tanh()
+        return x[:, self.state :] if self.mode == "h" else x

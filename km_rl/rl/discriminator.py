@@ -1,30 +1,22 @@
 r"""Whose pair is this? The logit of a pair (s, a), given a memory of the expert and of the policy.
 
-Both memories predict the code z of the pair from its address w (`km_rl.rl.channel`). By Bayes'
-rule, with as many pairs of the one as of the other,
+A memory of each is written from a pile of its pairs: at the address of a pair
+(`km_rl.rl.channel`) its code, or whose it is. What they say about a further pair
+(`km_rl.rl.evidence`) becomes the logit (`km_rl.rl.heads`), bounded by ``bound`` tanh(logit /
+``bound``). Where neither knows the address both predict the prior and the logit is 0: it says when
+it does not know.
 
-.. math::
-    \ln \frac{p(\text{expert} \mid z, w)}{p(\text{policy} \mid z, w)}
-        = \ln p(z \mid w, M_E) - \ln p(z \mid w, M_\pi)
+Four things make it work; Wu et al. 2018 did none of them:
 
-so **a high logit means expert**, the sign of imitation's GAIL, whose reward is
-:math:`-\ln(1 - D)` with :math:`D = \mathrm{sigmoid}(\text{logit})`. If neither memory knows the
-address both predict the prior and the logit is 0: it says when it does not know. The ratio has a
-learned temperature per channel, and a small network on what both memories say may correct it; the
-sum is bounded by ``bound`` tanh(logit / ``bound``).
-
-Three things make it work (Wu et al. 2018 did none of this; see the project's README):
-
-* it is trained by the discriminator's loss through the reads *and* the writes;
-* a pair that is in a memory is scored as if it were not (`km_rl.rl.evidence`), or training would
-  look perfect and fail;
+* inputs are in units of the expert's own spread: what the expert never varies counts most;
+* what is trained is trained by the discriminator's loss, through the reads *and* the writes;
+* a pair that is in a memory is scored as if it were not, or training would look perfect and fail;
 * the policy's memory keeps its history, or older policies would pass for the expert.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,81 +24,18 @@ from torch.nn.functional import softplus
 
 from km_rl.core.memory import Memory
 from km_rl.core.natural import NaturalMemory
-from km_rl.errors import InputError, above_zero, at_least_one
-from km_rl.nn.mlp import mlp
-from km_rl.rl.channel import Channel, Features
+from km_rl.rl.channel import Channel
 from km_rl.rl.episodes import RunningStats
-from km_rl.rl.evidence import Evidence, consult
+from km_rl.rl.evidence import EXPERT, Evidence, consult
+from km_rl.rl.heads import LeastSquares, Ratio
+from km_rl.rl.options import Options
 from km_rl.rl.pile import Pile
-from km_rl.rl.scorer import EXPERT, POLICY, Scorer
+from km_rl.rl.scorer import Scorer
 
 FEW = 64
 """Rows up to which numpy is faster than torch."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a discriminator is made of."""
-
-    slots: int = 64
-    """K, the slots of each memory."""
-    code: int = 16
-    """C, the width of learned codes."""
-    hidden: int = 64
-    """Width of the perceptrons."""
-    channels: Literal["h", "a", "both"] = "both"
-    """What is done here (h), have I seen this (a), or both."""
-    features: Features = "learned"
-    """Addresses and codes that are trained, or random Fourier features of the pair."""
-    head: Literal["ratio", "conditional"] = "conditional"
-    """The log-likelihood ratio alone, or with a network on the memories' statistics."""
-    leave_one_out: bool = True
-    """Score a pair that is in a memory as if it were not."""
-    history: bool = True
-    """Remember the policies of earlier rounds, or only the last."""
-    rounds: int = 16
-    """Rounds that the history reaches back."""
-    round_pairs: int = 256
-    """Pairs that are kept of each."""
-    forget_rate: float = 0.1
-    """Share of its weight that a round loses with the next."""
-    expert_capacity: int = 16_384
-    """The most expert pairs that are remembered."""
-    support: int = 512
-    """Pairs that a memory counts for at most, and that it is written from in training."""
-    noise_var: float = 0.1
-    """Where the variance of codes around their read-out starts; an empty slot has 1."""
-    bound: float = 10.0
-    """The longest logit."""
-
-    def validate(self) -> None:
-        """Refuse what no discriminator can have with an `InputError`."""
-        at_least_one(
-            slots=self.slots,
-            code=self.code,
-            hidden=self.hidden,
-            rounds=self.rounds,
-            round_pairs=self.round_pairs,
-            expert_capacity=self.expert_capacity,
-            support=self.support,
-        )
-        above_zero(noise_var=self.noise_var, bound=self.bound)
-        if not 0 <= self.forget_rate < 1:
-            raise InputError(
-                f"forget_rate is {self.forget_rate}: a number from 0 to below 1 is expected."
-            )
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise InputError(
-                    f"{name} is '{getattr(self, name)}': one of {', '.join(known)} is expected."
-                )
-
-
-CHOICES = {
-    "channels": ("h", "a", "both"),
-    "features": ("learned", "random"),
-    "head": ("ratio", "conditional"),
-}
+LABELS = (1.0, -1.0)
+"""Whose a pair is, as a code: the expert's, the policy's."""
 
 
 class Content(NamedTuple):
@@ -125,7 +54,11 @@ class Content(NamedTuple):
 
 
 class Frozen(NamedTuple):
-    """Both memories of each channel, moments (2, K, C) and (2, K, K), and what is in them."""
+    """The memories of each channel, moments (2, K, C) and (2, K, K), and what is in them.
+
+    The first is the expert's, the second the policy's; where labels are stored there is a third,
+    the two merged.
+    """
 
     contents: tuple[Content, Content]
     memories: list[Memory]
@@ -134,8 +67,9 @@ class Frozen(NamedTuple):
 class Discriminator(nn.Module):
     """The logit of pairs, from two piles of pairs.
 
-    In training mode the memories are written anew in every call, from random rows of the piles and
-    with gradients. In evaluation they are written once and kept until something changes.
+    In evaluation the memories are written once and kept until something changes. In training mode
+    they are written anew in every call, from random rows of the piles and with gradients, unless
+    nothing in them is trained.
 
     Args:
         state: entries of s.
@@ -150,21 +84,21 @@ class Discriminator(nn.Module):
         self.stats = RunningStats(width)
         self.expert = Pile(o.expert_capacity, width)
         self.policy = Pile(o.round_pairs * (o.rounds if o.history else 1), width)
+        self.labelled = o.head == "least_squares"
+        self.trained = o.features == "learned" or not self.labelled
         modes = ("h", "a") if o.channels == "both" else (o.channels,)
+        code = 0 if self.labelled else o.code
         self.channels = nn.ModuleList(
-            Channel(m, o.features, state, rest, o.slots, o.code, o.hidden)  # type: ignore[arg-type]
+            Channel(m, o.features, state, rest, o.slots, code, o.hidden)  # type: ignore[arg-type]
             for m in modes
         )
         self.raw_noise_var = nn.Parameter(
-            _softplus_inverse(torch.full((len(modes),), o.noise_var))
+            torch.full((len(modes),), o.noise_var).expm1().log(), requires_grad=self.trained
         )
-        self.raw_temperature = nn.Parameter(_softplus_inverse(torch.ones(len(modes))))
-        self.bias = nn.Parameter(torch.zeros(()))
-        self.correction: nn.Sequential | None = None
-        if o.head == "conditional":
-            inputs = sum(2 * (2 * c.code_width + 4) for c in self._channels)
-            self.correction = mlp(inputs, o.hidden, 1)
-            nn.init.zeros_(self.correction[2].weight)  # type: ignore[arg-type]
+        self.head: LeastSquares | Ratio = LeastSquares()
+        if not self.labelled:
+            correcting = o.hidden if o.head == "conditional" else None
+            self.head = Ratio([c.code_width for c in self._channels], correcting)
         self._frozen: Frozen | None = None
         self._expert_scores: Tensor | None = None
         self._scorer: Scorer | None = None
@@ -175,10 +109,31 @@ class Discriminator(nn.Module):
         """sigma^2 of each channel."""
         return softplus(self.raw_noise_var)
 
-    @property
-    def temperature(self) -> Tensor:
-        """What a nat per entry of the code counts in the logit, for each channel."""
-        return softplus(self.raw_temperature)
+    def remember(self, rows: Tensor) -> None:
+        """Put those of an expert's pairs (N, D) on its pile that are not there yet."""
+        before = self.expert.count
+        self.expert.add_new(rows)
+        if self.expert.count != before:
+            self._changed(rows)
+
+    def forget(self, rows: Tensor) -> int:
+        """Take pairs off the expert's pile; returns how many were there."""
+        removed = self.expert.remove(rows)
+        self._changed(rows[:0])
+        return removed
+
+    def observe(self, rows: Tensor) -> None:
+        """Put pairs of the policy (N, D) on its pile; the oldest fall out."""
+        self.policy.add(rows)
+        self._changed(rows)
+
+    def _changed(self, rows: Tensor) -> None:
+        """A pile has changed, by ``rows``: see to the scale, and to writing the memories anew."""
+        if self.options.scale == "all" or not self.expert.count:
+            self.stats.update(rows)
+        else:
+            self.stats.restart(self.expert.content)
+        self.thaw()
 
     def forward(self, rows: Tensor) -> Tensor:
         """`logits_expert_is_high` of pairs (N, D), by the faster way where they are few."""
@@ -193,28 +148,30 @@ class Discriminator(nn.Module):
         return self.weigh(self.evidence(rows))
 
     def weigh(self, evidence: list[Evidence]) -> Tensor:
-        """The logits (N,) that follow from what both memories say."""
-        ratios = [_mean_log_ratio(e) for e in evidence]
-        logit = torch.stack(ratios, -1) @ self.temperature + self.bias
-        if self.correction is not None:
-            told = torch.cat([_statistics(e) for e in evidence], -1)
-            logit = logit + self.correction(told)[:, 0]
+        """The logits (N,) that follow from what the memories say."""
         bound = self.options.bound
-        return bound * (logit / bound).tanh()
+        return bound * (self.head(evidence) / bound).tanh()
 
     def evidence(self, rows: Tensor) -> list[Evidence]:
-        """What both memories say about pairs, for each channel; axes (2, N): expert, policy."""
+        """What the memories say about pairs, for each channel; axes (2, N): expert, policy.
+
+        Where labels are stored, (3, N): the two merged, too.
+        """
         contents, memories = self.written()
         held = None
         if self.options.leave_one_out:
-            keys = self.expert.key(rows)
-            held = torch.stack([content.weight_of(keys) for content in contents])
+            held = torch.stack([c.weight_of(self.expert.key(rows)) for c in contents])
         x, said = self.stats(rows), []
         for channel, memory, noise_var in zip(
             self._channels, memories, self.noise_var, strict=True
         ):
-            w, z = channel(x)
-            said.append(consult(memory, w, z, noise_var, held))
+            w = channel.where(x)
+            if not self.labelled:
+                said.append(consult(memory, w, channel.what(x), noise_var, held))
+                continue
+            labels = _labels(rows, held)
+            all_held = None if held is None else torch.cat([held, held.sum(0, keepdim=True)])
+            said.append(consult(memory, w, labels, noise_var, all_held))
         return said
 
     @torch.no_grad()
@@ -233,8 +190,8 @@ class Discriminator(nn.Module):
         return (1 + below) / (1 + len(scores))
 
     def written(self) -> Frozen:
-        """The memories: anew in training, else those of the last change."""
-        if self.training:
+        """The memories: anew while what they hold is trained, else those of the last change."""
+        if self.training and self.trained:
             self.thaw()
             return self._write(self._contents(sample=True))
         if self._frozen is None:
@@ -267,15 +224,24 @@ class Discriminator(nn.Module):
     def _write(self, contents: tuple[Content, Content]) -> Frozen:
         memories = []
         for channel, noise_var in zip(self._channels, self.noise_var, strict=True):
-            pair = [self._write_one(channel, noise_var, content) for content in contents]
-            memories.append(Memory(*(torch.stack(x).float() for x in zip(*pair, strict=True))))
+            expert, policy = (
+                self._write_one(channel, noise_var, content, label)
+                for content, label in zip(contents, LABELS, strict=True)
+            )
+            stack = [expert, policy, *([expert.merge(policy)] if self.labelled else [])]
+            moments = NaturalMemory(*map(torch.stack, zip(*stack, strict=True))).moments()
+            memories.append(Memory(*(x.float() for x in moments)))
         return Frozen(contents, memories)
 
-    def _write_one(self, channel: Channel, noise_var: Tensor, content: Content) -> Memory:
-        w, z = channel(self.stats(content.rows))
+    def _write_one(
+        self, channel: Channel, noise_var: Tensor, content: Content, label: float
+    ) -> NaturalMemory:
+        x = self.stats(content.rows)
+        w = channel.where(x)
+        z = w.new_full((len(w), 1), label) if self.labelled else channel.what(x)
         K, C = w.shape[-1], z.shape[-1]
         prior = NaturalMemory.prior(w.new_zeros(K, C), torch.eye(K, device=w.device))
-        return prior.write(w, z, noise_var, content.weights).moments()
+        return prior.write(w, z, noise_var, content.weights)
 
     @property
     def _channels(self) -> list[Channel]:
@@ -289,30 +255,20 @@ class Discriminator(nn.Module):
         return super()._apply(fn, recurse)
 
 
-def _mean_log_ratio(evidence: Evidence) -> Tensor:
-    """ln p(z|w, M_E) - ln p(z|w, M_pi), in nats per entry of the code: (N,)."""
-    log_prob = evidence.log_prob / evidence.residual.shape[-1]
-    return log_prob[EXPERT] - log_prob[POLICY]
+def _labels(rows: Tensor, held: Tensor | None) -> Tensor:
+    """The label of each pair in each of the three memories, (3, N, 1).
 
-
-def _statistics(evidence: Evidence) -> Tensor:
-    """All that both memories say about each pair, on scales of about 1: (N, 2 (2 C + 4))."""
-    C = evidence.residual.shape[-1]
-    scalars = torch.stack(
-        [evidence.log_var, evidence.distance.log1p(), evidence.log_prob / C, evidence.gain / C], -1
-    )
-    told = torch.cat([evidence.read, evidence.residual, scalars], -1)
-    return told.movedim(0, 1).flatten(1)
+    In the merged one a pair that is held has its owner's; of others it plays no part.
+    """
+    expert, policy = (rows.new_full((len(rows),), label) for label in LABELS)
+    both = expert if held is None else torch.where(held[EXPERT] > 0, expert, policy)
+    return torch.stack([expert, policy, both])[..., None]
 
 
 def _weighing(content: Content, total: float) -> Content:
     """The same rows with weights that sum to ``total``."""
     weights = content.weights
     return content._replace(weights=weights * (total / weights.sum().clamp(min=1e-6)))
-
-
-def _softplus_inverse(x: Tensor) -> Tensor:
-    return x.expm1().log()
 
 
 def _thaw_hook(module: nn.Module, _: object) -> None:

@@ -214,6 +214,12 @@ class RunningStats(nn.Module):
         self.mean += share * shift
         self.count += len(rows)
 
+    def restart(self, x: Tensor) -> None:
+        """Know the rows ``x`` and no others, unless frozen; errors as `update`."""
+        if not self.frozen and len(x):
+            self.count.zero_()
+            self.update(x)
+
     def freeze(self) -> None:
         """From now on `update` changes nothing."""
         self.frozen.fill_(True)

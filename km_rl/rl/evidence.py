@@ -26,6 +26,8 @@ from torch import Tensor
 from km_rl.core.memory import Memory
 
 LOG_2PI = math.log(2 * math.pi)
+EXPERT, POLICY, BOTH = 0, 1, 2
+"""Places in a stack of memories; the third is the first two merged."""
 
 
 class Evidence(NamedTuple):
@@ -56,7 +58,7 @@ def consult(
     Args:
         memory: moments with shapes (*, K, C) and (*, K, K).
         w: addresses with shape (N, K).
-        z: codes with shape (N, C).
+        z: codes with shape (N, C), or (*, N, C) where each memory has its own.
         noise_var: sigma^2.
         held: the weight with which each pair is in each memory, with shape (*, N); 0 where it is
             not. None: no pair is.

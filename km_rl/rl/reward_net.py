@@ -22,8 +22,10 @@ from torch.nn.functional import softplus
 
 from km_rl.errors import InputError
 from km_rl.nn.weights import fill, load_weights, save_weights
-from km_rl.rl.discriminator import EXPERT, POLICY, Discriminator, Options
+from km_rl.rl.discriminator import Discriminator
 from km_rl.rl.episodes import Pairs, pairs
+from km_rl.rl.evidence import EXPERT, POLICY
+from km_rl.rl.options import Options
 from km_rl.rl.pile import distinct
 
 RewardMap = Literal["softplus", "logit", "conformal"]
@@ -40,7 +42,6 @@ class MemoryState(NamedTuple):
         expert_slots, policy_slots: effective number of slots in use, K - tr U, the effective
             degrees of freedom of ridge regression; mean over channels.
         noise_var: of a code around its read-out; mean over channels.
-        temperature: what a nat counts in the logit; mean over channels.
     """
 
     expert_pairs: float
@@ -48,7 +49,6 @@ class MemoryState(NamedTuple):
     expert_slots: float
     policy_slots: float
     noise_var: float
-    temperature: float
 
 
 class Surprise(NamedTuple):
@@ -126,13 +126,14 @@ class KanervaRewardNet(RewardNet):
                 f"generator's is expected; call .eval() to score pairs."
             )
         expert, policy = rows.detach().chunk(2)
-        self.discriminator.stats.update(rows.detach())
-        self.discriminator.expert.add_new(expert)
+        if self.discriminator.options.scale == "all":
+            self.discriminator.stats.update(rows.detach())
+        self.discriminator.remember(expert)
         first, which = distinct(self.discriminator.expert.key(rows))  # few pairs come many times
         logits = self.discriminator(rows[first])[which]
         if self.observes_itself:
             most = max(1, self.discriminator.options.round_pairs // UPDATES_PER_ROUND)
-            self.discriminator.policy.add(_some(policy, most))
+            self.discriminator.observe(_some(policy, most))
         return logits
 
     def rows(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
@@ -155,9 +156,7 @@ class KanervaRewardNet(RewardNet):
                 f"{len(rows)} pairs were given beside {expert.count} where {expert.capacity} have "
                 f"room: take every n-th pair, or give a larger expert_capacity."
             )
-        expert.add_new(rows)
-        self.discriminator.stats.update(rows)
-        self.discriminator.thaw()
+        self.discriminator.remember(rows)
 
     def forget(self, demonstrations: Any) -> int:
         """Take demonstrations out of the expert's memory, as if they had never been written.
@@ -165,16 +164,12 @@ class KanervaRewardNet(RewardNet):
         Returns:
             How many of their pairs were there.
         """
-        removed = self.discriminator.expert.remove(self._rows_of(demonstrations))
-        self.discriminator.thaw()
-        return removed
+        return self.discriminator.forget(self._rows_of(demonstrations))
 
     def observe(self, transitions: Any) -> None:
         """Write what the policy did in a round into its memory, at most ``round_pairs`` of it."""
         rows = self._rows_of(transitions)
-        self.discriminator.stats.update(rows)
-        self.discriminator.policy.add(_some(rows, self.discriminator.options.round_pairs))
-        self.discriminator.thaw()
+        self.discriminator.observe(_some(rows, self.discriminator.options.round_pairs))
 
     @property
     @torch.no_grad()
@@ -190,7 +185,6 @@ class KanervaRewardNet(RewardNet):
             float(slots[EXPERT]),
             float(slots[POLICY]),
             float(net.noise_var.mean()),
-            float(net.temperature.mean()),
         )
 
     @torch.no_grad()

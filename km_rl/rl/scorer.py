@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from km_rl.core.memory import Memory
 from km_rl.rl.channel import Channel, LearnedAddress, RandomAddress
-from km_rl.rl.evidence import LOG_2PI
+from km_rl.rl.evidence import BOTH, EXPERT, LOG_2PI, POLICY
+from km_rl.rl.heads import SURE, LeastSquares, Ratio
 
 if TYPE_CHECKING:
     from km_rl.rl.discriminator import Content, Discriminator
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Function = Callable[[Array], Array]
-EXPERT, POLICY = 0, 1
 
 
 class Scorer:
@@ -37,23 +37,20 @@ class Scorer:
         self.salt = _array(net.expert.salt)
         self.contents = [_Weights(content) for content in contents]
         self.leave_one_out = net.options.leave_one_out
+        self.weigh = _head(net.head)
+        reader: type[_Labels | _Codes] = _Labels if net.labelled else _Codes
         self.channels = [
-            _ChannelScorer(cast(Channel, channel), memory, float(noise_var))
+            reader(cast(Channel, channel), memory, float(noise_var))
             for channel, memory, noise_var in zip(
                 net.channels, memories, net.noise_var, strict=True
             )
         ]
-        self.temperature, self.bias = _array(net.temperature), float(net.bias)
-        self.correction = None if net.correction is None else _perceptron(net.correction)
 
     def __call__(self, rows: Array) -> Array:
         """Pairs (N, D) in float32 -> logits (N,), high for the expert."""
         held = self._held(rows) if self.leave_one_out else None
         x = ((rows - self.mean) * self.scale).clip(-self.limit, self.limit)
-        said = [channel(x, held) for channel in self.channels]
-        logit = np.stack([ratio for ratio, _ in said], -1) @ self.temperature + self.bias
-        if self.correction is not None:
-            logit = logit + self.correction(np.concatenate([told for _, told in said], -1))[:, 0]
+        logit = self.weigh([channel(x, held) for channel in self.channels])
         return self.bound * np.tanh(logit / self.bound)
 
     def _held(self, rows: Array) -> Array | None:
@@ -76,18 +73,43 @@ class _Weights:
         return np.where(self.keys[place] == keys, self.weights[place], 0)
 
 
-class _ChannelScorer:
-    """The log ratio of a channel, and the statistics for the correction."""
+class _Reader:
+    """The address of a pair in a channel, and what the memories there are."""
 
     def __init__(self, channel: Channel, memory: Memory, noise_var: float) -> None:
         self.mode, self.state = channel.mode, channel.state
         self.mean, self.cov, self.noise_var = *map(_array, memory), noise_var
         self.address = _address(channel.address)
+
+    def where(self, x: Array) -> Array:
+        """Normalised pairs (N, D) -> addresses (N, K)."""
+        return self.address(x[:, : self.state] if self.mode == "h" else x)
+
+
+class _Labels(_Reader):
+    """The label that both memories, merged, predict."""
+
+    def __call__(self, x: Array, held: Array | None) -> Array:
+        """Normalised pairs (N, D), weights with which they are held (2, N) -> labels (N,)."""
+        w = self.where(x)
+        read = (w @ self.mean[BOTH])[:, 0]
+        if held is None:
+            return read
+        label = np.where(held[EXPERT] > 0, np.float32(1), np.float32(-1))
+        kept = 1 - held.sum(0) * ((w @ self.cov[BOTH]) * w).sum(-1).clip(0) / self.noise_var
+        return label - (label - read) / kept
+
+
+class _Codes(_Reader):
+    """The log ratio of codes, and the statistics for the correction."""
+
+    def __init__(self, channel: Channel, memory: Memory, noise_var: float) -> None:
+        super().__init__(channel, memory, noise_var)
         self.code = _perceptron(channel.code) if channel.features == "learned" else None
 
     def __call__(self, x: Array, held: Array | None) -> tuple[Array, Array]:
         """Normalised pairs (N, D) -> nats per entry of the code (N,), statistics (N, 2 (2C+4))."""
-        w = self.address(x[:, : self.state] if self.mode == "h" else x)
+        w = self.where(x)
         if self.code is not None:
             z = np.tanh(self.code(x))
         else:
@@ -106,11 +128,41 @@ class _ChannelScorer:
         return log_prob[EXPERT] - log_prob[POLICY], np.concatenate(told, -1)
 
 
+def _head(head: LeastSquares | Ratio) -> Callable[[list[Any]], Array]:
+    return _least_squares(head) if isinstance(head, LeastSquares) else _ratio(head)
+
+
+def _least_squares(head: LeastSquares) -> Callable[[list[Array]], Array]:
+    bias = float(head.bias)
+    return lambda labels: 2 * np.arctanh(np.mean(labels, 0).clip(-SURE, SURE)) + bias
+
+
+def _ratio(head: Ratio) -> Callable[[list[tuple[Array, Array]]], Array]:
+    temperature, bias = _array(head.temperature), float(head.bias)
+    correction = None if head.correction is None else _perceptron(head.correction)
+
+    def weigh(said: list[tuple[Array, Array]]) -> Array:
+        logit = np.stack([ratio for ratio, _ in said], -1) @ temperature + bias
+        if correction is not None:
+            logit = logit + correction(np.concatenate([told for _, told in said], -1))[:, 0]
+        return logit
+
+    return weigh
+
+
 def _address(module: nn.Module) -> Function:
     if isinstance(module, RandomAddress):
         frequency, phase = _array(module.frequency), _array(module.phase)
-        length = np.float32((2 / len(phase)) ** 0.5)
-        return lambda x: length * np.cos(x @ frequency + phase)
+        third = np.float32(3**-0.5)
+        length, scale = third * (2 / len(phase)) ** 0.5, third * len(frequency) ** -0.5
+        return lambda x: np.concatenate(
+            [
+                np.float32(length) * np.cos(x @ frequency + phase),
+                np.float32(scale) * x,
+                np.full_like(x[:, :1], third),
+            ],
+            -1,
+        )
     assert isinstance(module, LearnedAddress)
     net = _perceptron(module.net)
     return lambda x: _unit(net(x))

@@ -323,8 +323,8 @@ def test_pictures_are_refused(
 def test_a_run_of_other_settings_is_not_gone_on_with(demos: Path, tmp_path: Path) -> None:
     folder = imitate(_config(demos, tmp_path, steps=ROUND))
     before = (folder / "config.json").read_text()
-    with pytest.raises(InputError, match="holds a run with slots = 64 where"):
-        imitate(_config(demos, tmp_path, steps=ROUND, slots=8))
+    with pytest.raises(InputError, match="holds a run with slots = 256 where"):
+        imitate(_config(demos, tmp_path, steps=ROUND, slots=64))
     assert (folder / "config.json").read_text() == before
 
 

@@ -99,7 +99,7 @@ def test_settings_are_told_by_what_differs(tmp_path: Path) -> None:
         for label, group in settings(read_runs(folders)).items()
     }
     assert grouped == {
-        "kanerva, slots=64": ["b", "a"],
+        "kanerva, slots=256": ["b", "a"],
         "kanerva, slots=8": ["c"],
         "mlp": ["d"],
         "bc": ["e"],

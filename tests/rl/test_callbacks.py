@@ -91,7 +91,7 @@ def test_what_is_written_is_what_the_environment_saw(make: Callable[..., BaseAlg
 def test_the_last_state_of_an_episode_is_its_own() -> None:
     short = gym.wrappers.TimeLimit(gym.make(PENDULUM).unwrapped, 5)
     model = ppo(DummyVecEnv([lambda: short]))
-    callback = KanervaCallback(slots=8, round_pairs=ROUND, use_next_state=True)
+    callback = KanervaCallback(slots=16, round_pairs=ROUND, use_next_state=True)
     model.learn(ROUND, callback=callback)
     rows = callback.reward_net.discriminator.policy.content
     turn = (torch.atan2(rows[:, 5], rows[:, 4]) - torch.atan2(rows[:, 1], rows[:, 0])).sin()

@@ -10,12 +10,17 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from km_rl.errors import InputError
-from km_rl.rl.discriminator import EXPERT, POLICY, Discriminator, Options
+from km_rl.rl.discriminator import Discriminator
+from km_rl.rl.evidence import EXPERT, POLICY
+from km_rl.rl.options import Options
 
 STATE, ACTION = 3, 2
 VARIANTS = [
     {"features": features, "head": head, "channels": channels}
     for features, head, channels in [
+        ("random", "least_squares", "a"),
+        ("random", "least_squares", "both"),
+        ("learned", "least_squares", "a"),
         ("learned", "conditional", "both"),
         ("learned", "ratio", "h"),
         ("random", "conditional", "a"),
@@ -34,8 +39,10 @@ def _rows(n: int, shift: float, seed: int) -> Tensor:
 
 def _net(expert: int = 60, policy: int = 60, **options: Any) -> Discriminator:
     torch.manual_seed(0)
-    net = Discriminator(STATE, ACTION, Options(**{"slots": 32, "hidden": 32, **options}))
+    given = {"slots": 32, "hidden": 32, "noise_var": 0.1, "scale": "all", **options}
+    net = Discriminator(STATE, ACTION, Options(**given))
     net.stats.update(torch.cat([_rows(200, 1.0, 8), _rows(200, -1.0, 9)]))
+    net.stats.freeze()
     net.expert.add(_rows(expert, 1.0, 0))
     net.policy.add(_rows(policy, -1.0, 1))
     return net.eval()
@@ -142,34 +149,71 @@ def test_the_logit_is_zero_where_neither_memory_knows_anything() -> None:
         torch.testing.assert_close(net(_rows(20, 0.0, 5)), torch.zeros(20), atol=1e-5, rtol=0)
 
 
-def test_logits_are_bounded_and_gradients_finite() -> None:
-    net = _net(bound=2.0).train()
+@pytest.mark.parametrize("options", VARIANTS)
+def test_logits_are_bounded_and_gradients_finite(options: dict[str, Any]) -> None:
+    net = _net(bound=2.0, **options).train()
     logits = net(100 * _rows(50, 3.0, 5))
     assert logits.abs().max() <= 2
     logits.sum().backward()
     for name, parameter in net.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
 
 
-def test_the_write_is_trained_too() -> None:
+@pytest.mark.parametrize("head", ["least_squares", "ratio"])
+def test_the_write_is_trained_too(head: str) -> None:
     """The gradient of one pair's logit reaches the net through pairs that were only written."""
-    net = _net(head="ratio", channels="h").train()
+    net = _net(head=head, channels="h", features="learned").train()
     net.expert.clear()
-    row = _rows(1, 0.0, 5)
-    empty = torch.autograd.grad(net(row).sum(), net.channels[0].code[0].weight)[0]  # type: ignore[index,union-attr]
+    row, weight = _rows(1, 0.0, 5), net.channels[0].address.net[0].weight  # type: ignore[index,union-attr]
+    empty = torch.autograd.grad(net(row).sum(), weight)[0]
     net.expert.add(_rows(60, 1.0, 0))
-    full = torch.autograd.grad(net(row).sum(), net.channels[0].code[0].weight)[0]  # type: ignore[index,union-attr]
+    full = torch.autograd.grad(net(row).sum(), weight)[0]
     assert not torch.allclose(empty, full)
 
 
+def test_least_squares_is_weighted_ridge_regression_of_the_label() -> None:
+    net = _net(expert=40, policy=60, head="least_squares", features="random", forget_rate=0.0)
+    rows = _rows(20, 0.0, 5)
+    w = net._channels[0].where
+    W = w(net.stats(torch.cat([net.expert.content, net.policy.content]))).double()
+    y = torch.cat([torch.ones(40), -torch.ones(60)]).double()
+    weight = (
+        torch.cat([torch.ones(40), torch.full((60,), 40 / 60)]).double() / net.options.noise_var
+    )
+    coefficients = torch.linalg.solve(
+        W.mT * weight @ W + torch.eye(32).double(), W.mT @ (weight * y)
+    )
+    label = w(net.stats(rows)).double() @ coefficients
+    with torch.no_grad():
+        logits = net.logits_expert_is_high(rows).double()
+    expected = 10 * (2 * label.clamp(-0.9999, 0.9999).atanh() / 10).tanh()
+    torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_both_memories_weigh_the_same_and_at_most_the_support() -> None:
-    net = _net(expert=60, policy=200, support=50)
-    for content in net.written().contents:
-        torch.testing.assert_close(content.weights.sum(), torch.tensor(50.0))
+    for features in ("random", "learned"):
+        net = _net(expert=60, policy=200, support=50, features=features)
+        for content in net.written().contents:
+            torch.testing.assert_close(content.weights.sum(), torch.tensor(50.0))
     net.train()
     contents = net.written().contents
     assert [len(content.keys) for content in contents] == [50, 50]
+
+
+def test_the_scale_is_the_experts_and_follows_what_is_remembered_and_forgotten() -> None:
+    net = Discriminator(STATE, ACTION, Options(slots=32))
+    net.observe(_rows(50, -1.0, 1))
+    torch.testing.assert_close(net.stats.mean, _rows(50, -1.0, 1).mean(0))
+    first, second = 5 * _rows(30, 1.0, 0), _rows(40, 1.0, 3)
+    for rows in (first, second):
+        net.remember(rows)
+    net.observe(_rows(50, -1.0, 2))
+    torch.testing.assert_close(net.stats.mean, torch.cat([first, second]).mean(0))
+    net.forget(first)
+    torch.testing.assert_close(net.stats.mean, second.mean(0))
+    torch.testing.assert_close(net.stats.var, second.var(0, correction=0))
 
 
 def test_without_history_only_the_last_round_is_kept() -> None:

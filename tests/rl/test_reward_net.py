@@ -107,7 +107,7 @@ def test_pairs_that_come_many_times_in_a_batch_all_count() -> None:
     batch = [np.concatenate([x[:4], x[:4], x[4:], x[4:]]) for x in _arrays(_transitions(8))]
     logits = net(*net.preprocess(*batch))
     torch.testing.assert_close(logits[:4], logits[4:8])
-    slope = torch.autograd.grad(logits.sum(), net.discriminator.bias)[0]
+    slope = torch.autograd.grad(logits.sum(), net.discriminator.head.bias)[0]
     torch.testing.assert_close(slope, (1 - (logits / 2).square()).sum())  # of 2 tanh(. / 2)
 
 

@@ -8,12 +8,17 @@ from typing import Any
 import pytest
 import torch
 
-from km_rl.rl.discriminator import FEW, Discriminator, Options
+from km_rl.rl.discriminator import FEW, Discriminator
+from km_rl.rl.heads import Ratio
+from km_rl.rl.options import Options
 
 VARIANTS = [
     dict(zip(("features", "head", "channels", "leave_one_out"), values, strict=True))
     for values in product(
-        ("learned", "random"), ("ratio", "conditional"), ("h", "a", "both"), (True, False)
+        ("learned", "random"),
+        ("least_squares", "ratio", "conditional"),
+        ("h", "a", "both"),
+        (True, False),
     )
 ]
 
@@ -24,8 +29,9 @@ def _net(expert: int, policy: int, **options: Any) -> Discriminator:
     net.stats.update(torch.randn(100, 5) + 1)
     net.expert.add(torch.randn(expert, 5))
     net.policy.add(torch.randn(policy, 5) + 1)
-    if net.correction is not None:
-        torch.nn.init.normal_(net.correction[2].weight, std=0.1)  # type: ignore[arg-type]
+    torch.nn.init.normal_(net.head.bias)
+    if isinstance(net.head, Ratio) and net.head.correction is not None:
+        torch.nn.init.normal_(net.head.correction[2].weight, std=0.1)  # type: ignore[arg-type]
     return net.eval()
 
 
