@@ -171,11 +171,12 @@ def _discriminator(config: GailConfig, venv: VecEnv) -> RewardNet:
     spaces = venv.observation_space, venv.action_space
     if config.discriminator == "kanerva":
         return KanervaRewardNet(*spaces, reward=config.reward, **config.memory_options)
-    if config.discriminator == "vail":
-        return Bottleneck(*spaces)
-    if config.discriminator == "knn":
-        return Nearest(*spaces)
-    return perceptron(*spaces, config.dropout)
+    expert_scale = config.scale == "expert"
+    if config.discriminator == "mlp":
+        return perceptron(*spaces, config.dropout, expert_scale)
+    net = (Bottleneck if config.discriminator == "vail" else Nearest)(*spaces)
+    net.expert_scale = expert_scale
+    return net
 
 
 def _trainer(

@@ -17,7 +17,6 @@ OF_MEMORY = (
     "channels",
     "head",
     "features",
-    "scale",
     "history",
     "leave_one_out",
     "slots",
@@ -53,6 +52,9 @@ class GailConfig:
     discriminator: Literal["kanerva", "mlp", "vail", "knn"] = "kanerva"
     """A memory of pairs, imitation's net, the same through a bottleneck, or the distance to the
     expert's nearest pairs."""
+    scale: Literal["expert", "all"] | None = None
+    """Whose pairs are of mean 0 and variance 1 to the discriminator: the expert's, as is usual
+    for the memory, or all that were seen, as is usual for the others."""
     dropout: float = 0.0
     """Share of the mlp's units that are left out in training."""
     allow_variable_horizon: bool = False
@@ -65,8 +67,6 @@ class GailConfig:
     each, alone or with a network on the memories' statistics."""
     features: Features = Options.features
     """Addresses and codes that are trained, or random features of the pair."""
-    scale: Literal["expert", "all"] = Options.scale
-    """Whose pairs are of mean 0 and variance 1: the expert's, or all that were seen."""
     history: bool = Options.history
     """Remember the policies of earlier rounds, or only the last."""
     leave_one_out: bool = Options.leave_one_out
@@ -134,14 +134,15 @@ class GailConfig:
     @property
     def memory_options(self) -> dict[str, Any]:
         """What the memory is made of, for `KanervaRewardNet`."""
-        return {name: getattr(self, name) for name in OF_MEMORY}
+        options = {name: getattr(self, name) for name in OF_MEMORY}
+        return options if self.scale is None else {**options, "scale": self.scale}
 
     @property
     def idle(self) -> list[str]:
         """Settings that change nothing for this method."""
         idle = [] if self.method.startswith("kanerva") else [*OF_MEMORY, "reward"]
         idle += [] if self.method.startswith("mlp") else ["dropout"]
-        idle += ["generator", "discriminator"] if self.algorithm == "bc" else []
+        idle += ["generator", "discriminator", "scale"] if self.algorithm == "bc" else []
         return [*idle, "reward"] if self.algorithm == "airl" else idle
 
     def _refuse_idle(self) -> None:

@@ -18,7 +18,20 @@ from km_rl.rl.pile import Pile
 HIDDEN = 100
 
 
-def perceptron(observation_space: gym.Space, action_space: gym.Space, dropout: float) -> RewardNet:
+class ExpertNorm(RunningNorm):
+    """Normalises by the statistics of a training batch's first half, which is the expert's."""
+
+    def update_stats(self, batch: Tensor) -> None:
+        """Take in the expert's half."""
+        super().update_stats(batch[: len(batch) // 2])
+
+
+def perceptron(
+    observation_space: gym.Space,
+    action_space: gym.Space,
+    dropout: float = 0.0,
+    expert_scale: bool = False,
+) -> RewardNet:
     """imitation's own net at the recipe that works, the strongest classical rival.
 
     Two layers of 100 on normalised pairs; ``dropout`` after each (Orsini et al. 2021 found it as
@@ -28,13 +41,19 @@ def perceptron(observation_space: gym.Space, action_space: gym.Space, dropout: f
         observation_space,
         action_space,
         hid_sizes=(HIDDEN, HIDDEN),
-        normalize_input_layer=RunningNorm,
+        normalize_input_layer=ExpertNorm if expert_scale else RunningNorm,
         dropout_prob=dropout,
     )
 
 
 class PairNet(RewardNet):
-    """Reward nets that see a normalised pair (s, a)."""
+    """Reward nets that see a normalised pair (s, a).
+
+    Attributes:
+        expert_scale: normalise by the expert's statistics, not by those of all pairs.
+    """
+
+    expert_scale = False
 
     def __init__(self, observation_space: gym.Space, action_space: gym.Space) -> None:
         super().__init__(observation_space, action_space)
@@ -45,7 +64,7 @@ class PairNet(RewardNet):
         """The logits of N pairs, high for the expert: (N,)."""
         pairs = torch.cat([state.flatten(1), action.flatten(1)], -1).float()
         if self.training:
-            self.stats.update(pairs)
+            self.stats.update(pairs[: len(pairs) // 2] if self.expert_scale else pairs)
         return self.logits_expert_is_high(pairs)
 
     def logits_expert_is_high(self, pairs: Tensor) -> Tensor:

@@ -88,12 +88,13 @@ def _config(demos: Path, folder: Path, **changed: Any) -> GailConfig:
     "changed",
     [
         {},
-        {"reward": "conformal", "features": "random"},
+        {"reward": "conformal", "features": "learned", "head": "conditional", "slots": 8},
         {"algorithm": "airl"},
         {"generator": "sac"},
         {"discriminator": "mlp", "dropout": 0.5},
+        {"discriminator": "mlp", "scale": "expert"},
         {"discriminator": "vail"},
-        {"discriminator": "knn"},
+        {"discriminator": "knn", "scale": "expert"},
         {"algorithm": "bc", "steps": 4096},
     ],
 )

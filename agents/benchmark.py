@@ -1,0 +1,163 @@
+"""The imitation benchmark: one expert, one generator, every discriminator, several seeds.
+
+Every run is one that `scripts/gail.py` could have made, in its own folder, so an interrupted
+benchmark goes on where it stood. Runs stand side by side, one process and one thread each.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents.config import GailConfig
+from agents.gail import imitate
+from agents.record import record
+from agents.runs import read_runs
+from agents.task import load_task
+from km_rl.errors import InputError
+from km_rl.train.recipe import at_least
+
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "kanerva": {},
+    "mlp": {"discriminator": "mlp"},
+    "mlp-dropout": {"discriminator": "mlp", "dropout": 0.5},
+    "mlp-expert-scale": {"discriminator": "mlp", "scale": "expert"},
+    "vail": {"discriminator": "vail"},
+    "knn": {"discriminator": "knn"},
+    "knn-expert-scale": {"discriminator": "knn", "scale": "expert"},
+    "bc": {"algorithm": "bc"},
+}
+"""What is compared, and how its run differs from the default one."""
+CODES: Mapping[str, Any] = {"channels": "both", "noise_var": 0.1}
+ABLATIONS: Mapping[str, Mapping[str, Any]] = {
+    "scale-all": {"scale": "all"},
+    "channels-h": {"channels": "h"},
+    "channels-both": {"channels": "both"},
+    "features-learned": {"features": "learned"},
+    "ratio": {"head": "ratio", **CODES},
+    "conditional": {"head": "conditional", **CODES},
+    "conditional-learned": {"head": "conditional", "features": "learned", "slots": 64, **CODES},
+    "no-history": {"history": False},
+    "no-leave-one-out": {"leave_one_out": False},
+    "reward-logit": {"reward": "logit"},
+    "reward-conformal": {"reward": "conformal"},
+}
+"""The memory without one of its parts, or with another in its place."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """An expert, and how its imitators are compared."""
+
+    env: str = "HalfCheetah"
+    """Where to act; see scripts/gail.py."""
+    demos: Path | None = None
+    """The expert's demonstrations; by default those that come with the project."""
+    trajectories: int = 1
+    """Learn from the first so many of them."""
+    steps: int = 1_500_000
+    """Environment steps of each run; with bc, pairs shown."""
+    settings: tuple[str, ...] = tuple(SETTINGS)
+    """What to compare: kanerva, mlp, mlp-dropout, vail, knn, bc, or an ablation."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """A run of each setting with each."""
+    workers: int = 1
+    """Runs side by side; one for each core is the fastest."""
+    allow_variable_horizon: bool = False
+    """Imitate although the length of an episode gives the task away."""
+    run_dir: Path = Path("runs")
+    """Where run folders lie."""
+    record: Path | None = None
+    """The folder of the results to record the runs in."""
+
+    def validate(self) -> None:
+        """Refuse what cannot be run.
+
+        Raises:
+            InputError: one sentence for the first that does not fit.
+        """
+        at_least(self, 1, "trajectories", "steps", "workers")
+        known = SETTINGS.keys() | ABLATIONS.keys()
+        for name in self.settings:
+            if name not in known:
+                raise InputError(
+                    f"--settings names '{name}': give some of {', '.join(sorted(known))}."
+                )
+        if not self.settings or not self.seeds:
+            raise InputError("There is nothing to run: name at least one setting and one seed.")
+
+    @property
+    def experiment(self) -> str:
+        """Its name in the results."""
+        env = self.env.rpartition("/")[2].rpartition("-v")
+        return f"gail-{(env[0] or env[2]).lower()}-{self.trajectories}demo"
+
+    def config(self, setting: str, seed: int) -> GailConfig:
+        """The run of a setting and a seed."""
+        return GailConfig(
+            env=self.env,
+            demos=self.demos,
+            trajectories=self.trajectories,
+            steps=self.steps,
+            seed=seed,
+            allow_variable_horizon=self.allow_variable_horizon,
+            threads=1,
+            run_dir=self.run_dir / self.experiment,
+            name=f"{setting}-{seed}",
+            **{**SETTINGS, **ABLATIONS}[setting],
+        )
+
+    @property
+    def configs(self) -> list[GailConfig]:
+        """All runs, seed by seed, so that what is there early can be compared."""
+        return [self.config(setting, seed) for seed in self.seeds for setting in self.settings]
+
+    def recorded(self) -> list[Path]:
+        """Record the finished runs, where that is asked for; the files that were written."""
+        if self.record is None:
+            return []
+        runs = {
+            setting: read_runs([self.config(setting, seed).folder for seed in self.seeds])
+            for setting in self.settings
+        }
+        return record(runs, self.experiment, self.record)
+
+
+def run(benchmark: Benchmark, tell: Callable[[str], None] = print) -> list[Path]:
+    """Make the runs that are missing or not at their end.
+
+    Args:
+        tell: is given a line for each run that has ended.
+
+    Returns:
+        All run folders.
+
+    Raises:
+        InputError: as `agents.gail.imitate`, of the first run that fails; the others end first.
+    """
+    benchmark.validate()
+    load_task(benchmark.configs[0])  # refuse bad input once, before any process starts
+    for config, done in _ended(benchmark):
+        tell(f"{done} of {len(benchmark.configs)}: {config.folder}")
+    return [config.folder for config in benchmark.configs]
+
+
+def _ended(benchmark: Benchmark) -> Iterator[tuple[GailConfig, int]]:
+    """Each run as it ends, and how many have."""
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(benchmark.workers, spawned) as pool:
+        made = {pool.submit(_imitate, config): config for config in benchmark.configs}
+        for done, future in enumerate(as_completed(made), start=1):
+            future.result()
+            yield made[future], done
+
+
+def _imitate(config: GailConfig) -> None:
+    torch.set_num_threads(1)
+    imitate(config)

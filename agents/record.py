@@ -1,0 +1,229 @@
+"""Imitation runs as results: what the README's table and figure of an experiment are made of.
+
+::
+
+    results/
+    ├── summary.csv                 see `km_rl.evaluate.results`
+    └── gail-<environment>-<n>demo/
+        ├── <setting>.csv           step,metric,value,seed: `return` at every evaluation, and
+        │                           `training_seconds` at the end
+        └── returns.png             true return against steps
+
+Seeds that were recorded before and are not among the runs stay, so that a benchmark can be made in
+several sittings. The metrics of a setting in summary.csv:
+
+==============================  =================================================================
+``return``                      mean of the last true returns, with a 95% interval by the bootstrap
+``return_iqm``                  their interquartile mean, likewise
+``share_of_expert``             (mean - random) / (expert - random)
+``probability_kanerva_better``  how often a run of the memory beats one of this setting
+``training_seconds``            mean over seeds, on one core
+==============================  =================================================================
+"""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+from agents import figures
+from agents.config import GailConfig
+from agents.runs import Curve, Imitation
+from km_rl.errors import InputError, written_beside
+from km_rl.evaluate.figures import png
+from km_rl.evaluate.results import Row, check_name, number, read, write_csv
+from km_rl.evaluate.results import record as record_rows
+from km_rl.evaluate.spread import Estimate, probability_of_improvement, spread
+
+COLUMNS = ("step", "metric", "value", "seed")
+MEMORY = "kanerva"
+FIGURE = "returns.png"
+
+
+class Point(NamedTuple):
+    """A line of a setting's file."""
+
+    step: int
+    metric: str
+    value: float
+    seed: int
+
+
+def record(runs: Mapping[str, Sequence[Imitation]], experiment: str, results: Path) -> list[Path]:
+    """Record the finished runs of each setting of an experiment, the summary last.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        InputError: a run that has not ended or was not made from a checkout, files that cannot be
+            read or written.
+    """
+    check_name(experiment)
+    place = results / experiment
+    for run in (run for group in runs.values() for run in group):
+        _check(run)
+    written = [
+        write_csv(place / f"{setting}.csv", COLUMNS, _lines(place / f"{setting}.csv", group))
+        for setting, group in runs.items()
+    ]
+    points = {path.stem: _read(path) for path in sorted(place.glob("*.csv"))}
+    first = next(iter(runs.values()))[0]
+    figure = place / FIGURE
+    with written_beside(figure) as beside:
+        beside.write_bytes(png(_figure(points, first)))
+    rows = _rows(points, runs, experiment, read(results))
+    return [*written, figure, record_rows(rows, results)]
+
+
+def _check(run: Imitation) -> None:
+    """Refuse a run that is not a result."""
+    if run.steps + _round_steps(run) <= run.config["steps"]:
+        raise InputError(
+            f"'{run.folder}' stands at step {run.steps} of {run.config['steps']}: "
+            f"give the command that made it again, and it goes on to the end."
+        )
+    for name in ("commit", "hardware"):
+        if not run.fact(name):
+            raise InputError(
+                f"'{run.folder}' does not say its {name}, without which a number is no result: "
+                f"run it again, from a git checkout."
+            )
+
+
+def _round_steps(run: Imitation) -> int:
+    steps = sorted({int(line["step"]) for line in run.metrics if line["step"]})
+    return steps[0]
+
+
+def _lines(path: Path, group: Sequence[Imitation]) -> list[list[str]]:
+    """The lines of a setting's file: seeds that were there before, and the runs'."""
+    new = {run.config["seed"]: _points(run) for run in group}
+    for point in _read(path) if path.exists() else []:
+        if point.seed not in {run.config["seed"] for run in group}:
+            new.setdefault(point.seed, []).append(point)
+    return [
+        [str(p.step), p.metric, number(round(p.value, 3)), str(p.seed)]
+        for seed in sorted(new)
+        for p in new[seed]
+    ]
+
+
+def _points(run: Imitation) -> list[Point]:
+    seed, curve = run.config["seed"], run.curve("return/mean")
+    told = [Point(int(s), "return", v, seed) for s, v in zip(*curve, strict=True)]
+    return [*told, Point(run.steps, "training_seconds", run.seconds, seed)]
+
+
+def _read(path: Path) -> list[Point]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [
+                Point(int(line["step"]), line["metric"], float(line["value"]), int(line["seed"]))
+                for line in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"'{path}' cannot be read ({error}): restore it from git.") from error
+
+
+def _last(points: Sequence[Point], metric: str) -> list[float]:
+    """The last value of each seed."""
+    return list({p.seed: p.value for p in points if p.metric == metric}.values())
+
+
+def _figure(points: Mapping[str, Sequence[Point]], first: Imitation) -> figures.Figure:
+    curves = {setting: _curves(setting, said) for setting, said in points.items()}
+    marks = {name: first.fact(f"{name.partition(' ')[0]}_return") for name in figures.MARKS}
+    return figures.returns(dict(sorted(curves.items(), key=_memory_first)), marks)
+
+
+def _memory_first(item: tuple[str, object]) -> tuple[bool, str]:
+    return item[0] != MEMORY, item[0]
+
+
+def _curves(setting: str, points: Sequence[Point]) -> list[Curve]:
+    """A curve for each seed; behavioural cloning takes no steps, so only where it ended."""
+    by_seed: dict[int, list[Point]] = {}
+    for point in points:
+        if point.metric == "return":
+            by_seed.setdefault(point.seed, []).append(point)
+    kept = [said[-1:] if setting == "bc" else said for said in by_seed.values()]
+    return [Curve([p.step for p in said], [p.value for p in said]) for said in kept]
+
+
+def _rows(
+    points: Mapping[str, Sequence[Point]],
+    runs: Mapping[str, Sequence[Imitation]],
+    experiment: str,
+    known: Sequence[Row],
+) -> list[Row]:
+    first = next(iter(runs.values()))[0]
+    expert, random = (first.fact(f"{name}_return") for name in ("expert", "random"))
+    memory = _last(points.get(MEMORY, []), "return")
+    before = {row.setting: row for row in known if row.experiment == experiment}
+    rows = []
+    for setting, said in points.items():
+        returns = _last(said, "return")
+        found = spread(returns)
+        values = {"return": found.mean, "return_iqm": found.iqm}
+        values["training_seconds"] = _plain(fmean(_last(said, "training_seconds")))
+        if expert is not None and expert > random:
+            values["share_of_expert"] = _plain((found.mean.value - random) / (expert - random))
+        if memory and setting != MEMORY:
+            better = probability_of_improvement(memory, returns)
+            values["probability_kanerva_better"] = _plain(better)
+        seeds = sorted({p.seed for p in said})
+        made = _provenance(runs.get(setting, ()), before.get(setting), seeds)
+        rows += [
+            Row(experiment, setting, name, *value, len(seeds), *made)
+            for name, value in values.items()
+        ]
+    return rows
+
+
+def _plain(value: float) -> Estimate:
+    return Estimate(value, None, None)
+
+
+def _provenance(
+    group: Sequence[Imitation], before: Row | None, seeds: Sequence[int]
+) -> tuple[str, str, str]:
+    """Hardware, command and commit of a setting, those of earlier seeds included."""
+    if not group:
+        assert before is not None, "a file without a line in the summary"
+        return before.hardware, before.command, before.commit
+    earlier = before if before and len(seeds) > len(group) else None
+    hardware = [*([earlier.hardware] if earlier else []), *(r.fact("hardware") for r in group)]
+    commits = [
+        *(earlier.commit.split("+") if earlier else []),
+        *(r.fact("commit") for r in group),
+    ]
+    span = f"{seeds[0]}..{seeds[-1]}" if seeds == list(range(seeds[0], seeds[-1] + 1)) else None
+    spoken = span or ",".join(map(str, seeds))
+    return (
+        " + ".join(dict.fromkeys(hardware)),
+        f"{command(group[0])} --seed {spoken}",
+        "+".join(dict.fromkeys(commits)),
+    )
+
+
+def command(run: Imitation) -> str:
+    """What makes the run again, but for its seed."""
+    words = ["python", "scripts/gail.py"]
+    left_out = {"seed", "name", "run_dir"}
+    usual = {field.name: field.default for field in fields(GailConfig)}
+    for name, default in usual.items():
+        value = run.config.get(name)
+        if name in left_out or value is None or (str(value) == str(default) and name != "env"):
+            continue
+        flag = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(flag if value else f"--no-{flag[2:]}")
+        else:
+            words += [flag, Path(value).name if name == "demos" else str(value)]
+    return shlex.join(words)

@@ -1,0 +1,69 @@
+"""The imitation benchmark, tiny: its plan, its runs and what it records."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from imitation.data import rollout
+from imitation.policies.base import RandomPolicy
+
+from agents.benchmark import ABLATIONS, SETTINGS, Benchmark
+from agents.cloning import Cloning
+from envs.demos import save
+from envs.make import make_vec
+from km_rl.errors import InputError
+from km_rl.evaluate.results import read
+
+script = import_module("scripts.gail_benchmark")
+
+
+def test_every_setting_is_a_run_of_its_own() -> None:
+    benchmark = Benchmark(settings=(*SETTINGS, *ABLATIONS), seeds=(0, 1))
+    benchmark.validate()
+    configs = benchmark.configs
+    for config in configs:
+        config.validate()
+    assert len({config.folder for config in configs}) == len(configs)
+    made = {repr({**vars(config), "name": None, "seed": None}) for config in configs}
+    assert len(made) == len(SETTINGS) + len(ABLATIONS)
+
+
+@pytest.mark.parametrize("env", ["HalfCheetah", "HalfCheetah-v4", "seals/HalfCheetah-v1"])
+def test_an_experiment_is_named_after_environment_and_demonstrations(env: str) -> None:
+    assert Benchmark(env=env, trajectories=10).experiment == "gail-halfcheetah-10demo"
+
+
+@pytest.mark.parametrize(
+    "given, sentence",
+    [
+        ({"settings": ("mpl",)}, "names 'mpl': give some of .*kanerva"),
+        ({"seeds": ()}, "nothing to run"),
+        ({"workers": 0}, "--workers is 0"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        Benchmark(**given).validate()
+
+
+def test_the_script_runs_what_is_missing_and_records_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    venv = make_vec("Pendulum", 1, seed=0)
+    policy = RandomPolicy(venv.observation_space, venv.action_space)
+    until = rollout.make_sample_until(min_episodes=2)
+    rolled = rollout.rollout(policy, venv, until, rng=np.random.default_rng(0))
+    save(tmp_path / "pendulum.npz", rolled, {"env": "Pendulum-v1", "command": "a test"})
+    flags = f"--env Pendulum --demos {tmp_path / 'pendulum.npz'} --settings bc --seeds 3"
+    flags += f" --steps {Cloning.round_steps} --run-dir {tmp_path} --record {tmp_path / 'results'}"
+    for _ in range(2):  # the second time nothing is missing
+        script.main(flags.split())
+        folder = tmp_path / "gail-pendulum-1demo" / "bc-3"
+        assert f"1 of 1: {folder}" in capsys.readouterr().out
+    rows = {row.metric: row for row in read(tmp_path / "results")}
+    assert rows["return"].experiment == "gail-pendulum-1demo" and rows["return"].setting == "bc"
+    assert rows["return"].command.startswith("python scripts/gail.py --env Pendulum")

@@ -1,0 +1,102 @@
+"""Imitation runs as results, from folders that were never trained."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.record import command, record
+from agents.runs import Imitation, read_runs
+from km_rl.errors import InputError
+from km_rl.evaluate.results import read
+from tests.agents.test_gail_report import FACTS, finished
+
+MADE = {**FACTS, "commit": "a" * 40, "hardware": "a core"}
+
+
+def _runs(folder: Path, ends: list[float], seed: int = 0, **given: Any) -> list[Imitation]:
+    """Runs of 200 steps, with these last returns."""
+    facts = given.pop("facts", MADE)
+    return read_runs(
+        [
+            finished(folder / f"{i}", -100, 0, end, seed=i, steps=200, facts=facts, **given)
+            for i, end in enumerate(ends, start=seed)
+        ]
+    )
+
+
+def _summary(results: Path, setting: str) -> dict[str, Any]:
+    return {row.metric: row for row in read(results) if row.setting == setting}
+
+
+def test_curves_figure_and_summary_say_what_the_runs_came_to(tmp_path: Path) -> None:
+    runs = {
+        "kanerva": _runs(tmp_path / "km", [400, 500, 600, 700]),
+        "mlp": _runs(tmp_path / "mlp", [100, 550, 0, 200], discriminator="mlp"),
+    }
+    written = record(runs, "gail-pendulum-1demo", tmp_path / "results")
+    place = tmp_path / "results" / "gail-pendulum-1demo"
+    assert written == [
+        *(place / name for name in ("kanerva.csv", "mlp.csv", "returns.png")),
+        tmp_path / "results" / "summary.csv",
+    ]
+    assert (place / "returns.png").read_bytes().startswith(b"\x89PNG")
+    with (place / "mlp.csv").open() as file:
+        lines = [line for line in csv.DictReader(file) if line["seed"] == "1"]
+    assert [(x["step"], x["metric"], x["value"]) for x in lines] == [
+        ("0", "return", "-100"),
+        ("100", "return", "0"),
+        ("200", "return", "550"),
+        ("200", "training_seconds", "20"),
+    ]
+    told = _summary(tmp_path / "results", "kanerva")
+    assert told["return"].value == 550 and told["return_iqm"].value == 550
+    assert told["return"].low < 550 < told["return"].high
+    assert told["share_of_expert"].value == pytest.approx((550 + 200) / (1000 + 200))
+    assert told["return"].seeds == 4 and told["return"].hardware == "a core"
+    better = _summary(tmp_path / "results", "mlp")["probability_kanerva_better"]
+    assert better.value == pytest.approx(14 / 16)
+    assert better.command.endswith("--discriminator mlp --seed 0..3")
+
+
+def test_seeds_of_an_earlier_sitting_stay(tmp_path: Path) -> None:
+    results, name = tmp_path / "results", "gail-pendulum-1demo"
+    record({"kanerva": _runs(tmp_path / "a", [10, 20, 30])}, name, results)
+    later = {**MADE, "commit": "b" * 40}
+    record({"kanerva": _runs(tmp_path / "b", [60, 80], 2, facts=later)}, name, results)
+    told = _summary(results, "kanerva")["return"]
+    assert told.value == (10 + 20 + 60 + 80) / 4 and told.seeds == 4
+    assert told.command.endswith("--seed 0..3") and told.commit == "a" * 40 + "+" + "b" * 40
+    record({"mlp": _runs(tmp_path / "c", [0, 0, 0], discriminator="mlp")}, name, results)
+    assert _summary(results, "kanerva")["return"].commit == told.commit
+    assert _summary(results, "mlp")["probability_kanerva_better"].value == 1
+
+
+def test_the_command_has_what_differs_from_the_defaults_and_no_path(tmp_path: Path) -> None:
+    (run,) = _runs(tmp_path / "a", [1], demos=Path("/somewhere/demos.npz"), history=False)
+    assert command(run) == (
+        "python scripts/gail.py --env Pendulum-v1 --demos demos.npz --steps 200 --no-history"
+    )
+
+
+def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
+    (short,) = read_runs([finished(tmp_path / "short", 0, 1, steps=1000, facts=MADE)])
+    with pytest.raises(InputError, match="stands at step 100 of 1000"):
+        record({"kanerva": [short]}, "gail-pendulum-1demo", tmp_path)
+    (loose,) = _runs(tmp_path / "loose", [1], facts=FACTS)
+    with pytest.raises(InputError, match="does not say its commit"):
+        record({"kanerva": [loose]}, "gail-pendulum-1demo", tmp_path)
+    assert not (tmp_path / "summary.csv").exists()
+
+
+def test_a_damaged_file_is_not_added_to(tmp_path: Path) -> None:
+    place = tmp_path / "gail-pendulum-1demo"
+    place.mkdir()
+    (place / "kanerva.csv").write_text("step,metric\n1,return\n")
+    with pytest.raises(InputError, match=r"cannot be read .* restore it from git"):
+        record({"kanerva": _runs(tmp_path / "a", [1])}, place.name, tmp_path)
+    assert json.loads((tmp_path / "a" / "0" / "config.json").read_text())["steps"] == 200
