@@ -27,7 +27,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "kanerva": {},
     "mlp": {"discriminator": "mlp"},
     "mlp-dropout": {"discriminator": "mlp", "dropout": 0.5},
-    "mlp-expert-scale": {"discriminator": "mlp", "scale": "expert"},
+    "mlp-expert-scale": {"discriminator": "mlp", "dropout": 0.5, "scale": "expert"},
     "vail": {"discriminator": "vail"},
     "knn": {"discriminator": "knn"},
     "knn-expert-scale": {"discriminator": "knn", "scale": "expert"},
@@ -64,7 +64,7 @@ class Benchmark:
     steps: int = 1_500_000
     """Environment steps of each run; with bc, pairs shown."""
     settings: tuple[str, ...] = tuple(SETTINGS)
-    """What to compare: kanerva, mlp, mlp-dropout, vail, knn, bc, or an ablation."""
+    """What to compare: names of `SETTINGS` and of `ABLATIONS` in agents/benchmark.py."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """A run of each setting with each."""
     workers: int = 1

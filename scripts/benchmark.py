@@ -1,4 +1,5 @@
-"""How far from the floor: `benchmark.py memory` times a write, `benchmark.py step` a step.
+"""How far from the floor: `benchmark.py memory` times a write, `benchmark.py step` a training
+step, `benchmark.py discriminator` an update and a reward call.
 
 Every time stands beside a floor or a rival measured in the same run. Nothing asserts a time.
 """
@@ -7,12 +8,14 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import tyro
 
+from agents.speed import discriminator_speed
 from km_rl.errors import exit_on_input_error
 from km_rl.evaluate.results import Row, record
 from km_rl.evaluate.speed import step_speed, write_speed
@@ -71,11 +74,35 @@ class Step:
         yield "step-cost", setting, "ratio_to_vae", speed.machine / speed.vae
 
 
+@dataclass(frozen=True)
+class Discriminator:
+    """Time a memory of pairs as a discriminator against imitation's own net."""
+
+    repeats: int = 50
+    """Timed calls of each kind; the median counts. Reward calls are timed 40 times as often."""
+    threads: int = 1
+    """Threads that torch may use."""
+    record: bool = False
+    """Enter the figures in results/summary.csv."""
+
+    def facts(self) -> Iterator[Fact]:
+        """(experiment, setting, metric, value)."""
+        for metric, value in discriminator_speed(self.repeats).items():
+            yield "discriminator-cost", "50 expert pairs", metric, value
+
+
+KINDS: dict[str, Callable[..., Any]] = {
+    "memory": Memory,
+    "step": Step,
+    "discriminator": Discriminator,
+}
+
+
 @exit_on_input_error()
 def main(arguments: list[str] | None = None) -> None:
     """Print the figures, and record them if asked to."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    args = tyro.extras.subcommand_cli_from_dict({"memory": Memory, "step": Step}, args=arguments)
+    args = tyro.extras.subcommand_cli_from_dict(KINDS, args=arguments)
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     command = shlex.join(["python", "scripts/benchmark.py", *arguments])

@@ -76,7 +76,9 @@ def interval(
     return float(found.low), float(found.high)
 
 
-def probability_of_improvement(a: Sequence[float], b: Sequence[float]) -> float:
+def probability_of_improvement(
+    a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray
+) -> float:
     """How often a run of ``a`` beats one of ``b``: P(A > B) + P(A = B) / 2 over all pairs.
 
     Mann and Whitney's U over the number of pairs.

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished_imitations import FACTS, finished
 
 from agents.record import command, record
 from agents.runs import Imitation, read_runs
 from km_rl.errors import InputError
 from km_rl.evaluate.results import read
-from tests.agents.test_gail_report import FACTS, finished
 
 MADE = {**FACTS, "commit": "a" * 40, "hardware": "a core"}
 

@@ -17,6 +17,7 @@ from imitation.data.types import Trajectory, TrajectoryWithRew
 
 from envs import demos
 from envs.demos import check, load, save, shipped
+from envs.make import make_vec
 from km_rl.errors import InputError
 
 META = {"env": "Pendulum-v1", "command": "python scripts/train_expert.py --env Pendulum"}
@@ -335,3 +336,28 @@ def test_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shipped("seals/CartPole-v0") == tmp_path / "cartpole.npz"
     with pytest.raises(InputError, match=r"for 'Ant' \(there are: cartpole, halfcheetah\)"):
         shipped("Ant")
+
+
+def test_the_expert_that_is_shipped_does_what_its_file_says() -> None:
+    path = shipped("HalfCheetah")
+    trajectories = load(path)
+    with np.load(path, allow_pickle=False) as file:
+        meta, returns = json.loads(str(file["meta"])), file["returns"]
+    venv = make_vec(meta["env"], 1, seed=0)
+    check(trajectories, venv.observation_space, venv.action_space)
+    assert [len(t) for t in trajectories] == [1000] * 10 and path.stat().st_size < 2_000_000
+    assert min(returns) > 6000 and meta["command"].startswith("python scripts/train_expert.py")
+    np.testing.assert_allclose([t.rews.sum(dtype=float) for t in trajectories], returns)
+
+
+def test_the_shipped_rewards_are_those_of_the_environment() -> None:
+    """Put where the expert was, MuJoCo pays for the expert's action what the file says."""
+    expert: Any = load(shipped("HalfCheetah"))[0]
+    env: Any = make_vec("HalfCheetah", 1, seed=0).envs[0].unwrapped
+    env.reset(seed=0)
+    for t in range(0, 1000, 97):
+        obs = expert.obs[t].astype(np.float64)
+        env.set_state(np.concatenate([[0.0], obs[:8]]), obs[8:])
+        seen, reward, *_ = env.step(expert.acts[t])
+        assert abs(reward - expert.rews[t]) < 0.01
+        np.testing.assert_allclose(seen, expert.obs[t + 1], atol=0.02)

@@ -1,0 +1,70 @@
+"""Does a memory of an expert know what it has not seen? Prints the AUC of its information gain.
+
+python scripts/novelty.py
+python scripts/novelty.py --demos FILE.npz --others envs/demonstrations/halfcheetah.npz
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from agents.novelty import novelty
+from envs.demos import shipped
+from km_rl.errors import exit_on_input_error
+from km_rl.evaluate.results import Row, record
+from km_rl.evaluate.seeds import interval
+from km_rl.train.run import commit, hardware
+
+
+@dataclass(frozen=True)
+class Args:
+    """An expert, and others."""
+
+    env: str = "HalfCheetah"
+    """Where they act."""
+    demos: Path | None = None
+    """The expert's demonstrations; by default those that come with the project."""
+    others: tuple[Path, ...] = ()
+    """Demonstrations of other agents; a random policy is always there."""
+    trajectories: int = 1
+    """The first so many are remembered, and the last five held out."""
+    every: int = 20
+    """Each so-many-th pair of them."""
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    """Of the memory's random features."""
+    record: Path | None = None
+    """The folder of the results to record this in."""
+
+
+@exit_on_input_error()
+def main(arguments: list[str] | None = None) -> None:
+    """Print the AUC of each of the others, and record it if asked to."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    args = tyro.cli(Args, args=arguments, description=__doc__)
+    demos = args.demos or shipped(args.env)
+    others = {path.stem: path for path in args.others}
+    found = novelty(args.env, demos, others, args.trajectories, args.every, args.seeds)
+    rows = []
+    for name, values in found.items():
+        mean, low, high = interval(values)
+        print(f"{name:24}{mean:8.3f}")
+        setting = f"{args.trajectories} demonstrations, {name}"
+        made = (len(values), hardware(), _command(arguments), commit() or "")
+        rows.append(Row("gail-novelty", setting, "auc", mean, low, high, *made))
+    if args.record is not None:
+        print(record(rows, args.record))
+
+
+def _command(arguments: list[str]) -> str:
+    """What reproduces it, without the paths of this machine."""
+    bare = [Path(word).name if word.endswith(".npz") else word for word in arguments]
+    return shlex.join(["python", "scripts/novelty.py", *bare])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""What a memory says of pairs it has not seen, from demonstrations that were invented."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from imitation.data.types import TrajectoryWithRew
+
+from agents.novelty import EPISODES, RANDOM, novelty
+from envs.demos import save
+from km_rl.errors import InputError
+from km_rl.evaluate.results import read
+
+script = import_module("scripts.novelty")
+
+
+def _agent(path: Path, n: int, shift: float) -> Path:
+    """Trajectories around a place of their own in Pendulum's spaces."""
+    rng = np.random.default_rng(round(10 * shift))
+    made = [
+        TrajectoryWithRew(
+            obs=(shift + 0.1 * rng.normal(size=(41, 3))).astype(np.float32),
+            acts=(0.1 * rng.normal(size=(40, 1))).astype(np.float32),
+            rews=np.zeros(40, dtype=np.float32),
+            infos=None,
+            terminal=False,
+        )
+        for _ in range(n)
+    ]
+    save(path, made, {"env": "Pendulum-v1", "command": "a test"})
+    return path
+
+
+def test_others_are_newer_than_the_expert_and_a_twin_is_not(tmp_path: Path) -> None:
+    expert = _agent(tmp_path / "expert.npz", 2 + EPISODES, 0.0)
+    others = {
+        "twin": _agent(tmp_path / "twin.npz", 9, 0.01),
+        "far": _agent(tmp_path / "far.npz", 9, 1.0),
+    }
+    found = novelty("Pendulum", expert, others, trajectories=2, every=4, seeds=(0, 1, 2))
+    assert list(found) == [RANDOM, "twin", "far"]
+    assert min(found["far"]) > 0.99 and min(found[RANDOM]) > 0.9
+    assert 0.4 < np.mean(found["twin"]) < 0.6
+
+
+def test_the_script_records_what_it_prints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expert = _agent(tmp_path / "expert.npz", 1 + EPISODES, 0.0)
+    flags = f"--env Pendulum --demos {expert} --every 4 --seeds 0 --record {tmp_path}"
+    script.main(flags.split())
+    (row,) = read(tmp_path)
+    assert f"{row.value:.3f}" in capsys.readouterr().out
+    assert row[:3] == ("gail-novelty", f"1 demonstrations, {RANDOM}", "auc")
+    assert str(tmp_path) not in row.command.split("--record")[0]
+
+
+def test_too_few_trajectories_to_hold_out_are_refused(tmp_path: Path) -> None:
+    expert = _agent(tmp_path / "expert.npz", EPISODES, 0.0)
+    with pytest.raises(InputError, match=f"holds {EPISODES} trajectories where 1 are remembered"):
+        novelty("Pendulum", expert, {}, trajectories=1, every=4, seeds=(0,))
