@@ -2,10 +2,14 @@
 PYTHON ?= python3
 VENV   ?= .venv
 NEWEST := .venv-newest
+ENV     ?= HalfCheetah
+STEPS   ?= 1500000
+SEEDS   ?= 0 1 2 3 4
+WORKERS ?= 2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup train test test-newest lint bench clean
+.PHONY: setup train imitation test test-newest lint bench clean
 
 setup: $(READY)  ## the environment, .venv
 
@@ -13,6 +17,12 @@ train: $(READY)  ## the machine and a VAE on the built-in strokes, then the tabl
 	$(BIN)/python scripts/train_generative.py --preset strokes --model vae
 	$(BIN)/python scripts/train_generative.py --preset strokes --model km
 	$(BIN)/python scripts/evaluate.py runs/strokes-km-0 runs/strokes-vae-0
+
+imitation: $(READY)  ## the memory against its rivals on one expert: ENV, DEMOS=FILE.npz, STEPS, SEEDS, WORKERS
+	for n in 1 10; do $(BIN)/python scripts/gail_benchmark.py --env $(ENV) $(DEMOS:%=--demos %) \
+		--trajectories $$n --steps $(STEPS) --seeds $(SEEDS) --workers $(WORKERS) || exit; done
+	$(BIN)/python scripts/novelty.py --env $(ENV) $(DEMOS:%=--demos %)
+	$(BIN)/python scripts/benchmark.py discriminator
 
 test: $(READY)  ## every test but the slow and the CUDA ones
 	$(BIN)/python -m pytest

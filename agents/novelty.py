@@ -59,7 +59,7 @@ def novelty(
     venv = make_vec(env, 1, SEED)
     spaces = venv.observation_space, venv.action_space
     agents = {name: load(path)[:EPISODES] for name, path in others.items()}
-    agents = {RANDOM: _random(env), **agents}
+    agents = {RANDOM: random_trajectories(env, EPISODES), **agents}
     for given in (expert, *agents.values()):
         check(given, *spaces)
     found: dict[str, list[float]] = {name: [] for name in agents}
@@ -80,9 +80,10 @@ def _gain(net: KanervaRewardNet, trajectories: Sequence[TrajectoryWithRew]) -> n
     return net.surprise(*rows).expert_gain.numpy()
 
 
-def _random(env: str) -> list[TrajectoryWithRew]:
+def random_trajectories(env: str, n: int) -> list[TrajectoryWithRew]:
+    """What a policy does that draws its actions from the space; always the same."""
     venv = make_vec(env, 1, SEED)
     venv.action_space.seed(SEED)
     policy = RandomPolicy(venv.observation_space, venv.action_space)
-    until = rollout.make_min_episodes(EPISODES)
+    until = rollout.make_min_episodes(n)
     return list(rollout.rollout(policy, venv, until, rng=np.random.default_rng(SEED)))

@@ -22,6 +22,7 @@ from stable_baselines3 import PPO
 import agents.adversary as adversary
 from agents.cloning import Cloning
 from agents.config import GailConfig
+from agents.forgetting import ARMS, forgetting
 from agents.gail import imitate
 from agents.generator import PPO_SETTINGS, PpoSettings
 from agents.logbook import RoundMeans
@@ -349,3 +350,36 @@ def test_a_run_that_has_seen_whole_episodes_goes_on_too(
     (before,), (after,) = read_runs([folder]), read_runs([imitate(config)])
     assert before.steps == after.steps == 256
     assert len(before.metrics) == len(after.metrics)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_what_was_planted_is_forgotten_half_way(
+    arm: str, demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    round_of = adversary.Adversary.round
+
+    def watched(self: adversary.Adversary) -> dict[str, float]:
+        told, net = round_of(self), self.net
+        assert isinstance(net, KanervaRewardNet)
+        held.append(int(net.memory_state.expert_pairs))
+        return told
+
+    monkeypatch.setattr(adversary.Adversary, "round", watched)
+    config = _config(demos, tmp_path, steps=4 * ROUND, evaluate_every=2 * ROUND)
+    curve = forgetting(config, bad=1, arm=arm)
+    assert list(curve.steps) == [0, 2 * ROUND, 4 * ROUND] and np.isfinite(curve.values).all()
+    good, bad = 20, 10
+    expected = {
+        "clean": [good] * 4,
+        "planted": [good + bad] * 4,
+        "forgotten": [good + bad] * 2 + [good] * 2,
+    }
+    assert held == expected[arm]
+
+
+def test_a_net_without_a_memory_cannot_forget(demos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="BasicRewardNet cannot forget"):
+        forgetting(_config(demos, tmp_path, discriminator="mlp"), bad=1, arm="forgotten")
+    with pytest.raises(InputError, match="'dirty' is not one of clean, planted, forgotten"):
+        forgetting(_config(demos, tmp_path), bad=1, arm="dirty")
