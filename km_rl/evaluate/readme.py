@@ -8,7 +8,7 @@ produced it: seeds, hardware, commit and commands.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from km_rl.errors import InputError, written_beside
@@ -66,9 +66,50 @@ def _block(experiment: str, rows: Sequence[Row]) -> str:
             f"'{experiment}' has no results (those that have: {known}): correct the marker, "
             f"or record its runs with scripts/results.py."
         )
-    bounds = any(row.metric in COLUMNS.values() for row in shown)
-    body = _bounds(shown) if bounds else _values(shown)
+    body = _form(shown)(shown)
     return "\n\n".join([OPEN.format(experiment), *body, CLOSE])
+
+
+def _form(rows: Sequence[Row]) -> Callable[[Sequence[Row]], list[str]]:
+    """How rows are laid out, by what they measure."""
+    metrics = {row.metric for row in rows}
+    if "return_iqm" in metrics:
+        return _returns
+    return _bounds if metrics & set(COLUMNS.values()) else _values
+
+
+def _returns(rows: Sequence[Row]) -> list[str]:
+    """A row for each setting of an imitation, the best first, and what produced them."""
+    by_name = {(row.setting, row.metric): row for row in rows}
+    ruling = sorted((r for r in rows if r.metric == "return_iqm"), key=lambda r: -r.value)
+    cells = [
+        [row.setting]
+        + [_spread(by_name.get((row.setting, metric))) for metric in ("return", "return_iqm")]
+        + [_share(by_name.get((row.setting, "share_of_expert")))]
+        + [_value(by_name.get((row.setting, "probability_kanerva_better")), 2)]
+        + [str(row.seeds), _minutes(by_name.get((row.setting, "training_seconds")))]
+        for row in ruling
+    ]
+    head = ["", "return", "IQM", "of the expert", "P(kanerva better)", "seeds", "minutes"]
+    told = (
+        "True return at the end, [95% interval, bootstrap]; of the expert: (return - random) "
+        "/ (expert - random)."
+    )
+    return [_table(head, cells, words=1), f"{told} {_provenance(ruling)}"]
+
+
+def _spread(row: Row | None) -> str:
+    if row is None or row.low is None or row.high is None:
+        return "" if row is None else f"{row.value:,.0f}"
+    return f"{row.value:,.0f} [{row.low:,.0f}, {row.high:,.0f}]"
+
+
+def _share(row: Row | None) -> str:
+    return "" if row is None else f"{row.value:.0%}"
+
+
+def _minutes(row: Row | None) -> str:
+    return "" if row is None else f"{row.value / 60:.1f}"
 
 
 def _bounds(rows: Sequence[Row]) -> list[str]:
@@ -120,7 +161,7 @@ def _provenance(rows: Sequence[Row]) -> str:
             LABELS.get(row.setting, row.setting)
         )
     told = []
-    if any(row.low is not None for row in rows):
+    if any(row.low is not None and not row.metric.startswith("return") for row in rows):
         told.append("± is half the 95% interval over seeds (Student's t).")
     for (seeds, hardware, commit), labels in made.items():
         whose = f"{', '.join(dict.fromkeys(labels))}: " if len(made) > 1 else ""

@@ -35,7 +35,13 @@ EXPERT_SAMPLE = 1024
 """About how many of the expert's pairs the mean logit is taken over."""
 
 
-OWN_NET: dict[str, Any] = {"head": "ratio", "channels": "both", "scale": "all", "noise_var": 0.1}
+OWN_NET: dict[str, Any] = {
+    "head": "ratio",
+    "channels": "both",
+    "scale": "all",
+    "noise_var": 0.1,
+    "round_pairs": 256,
+}
 """Options of a net that the callback builds: its memory holds what was done, not whose it is."""
 
 

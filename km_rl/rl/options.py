@@ -34,7 +34,7 @@ class Options:
     """Remember the policies of earlier rounds, or only the last."""
     rounds: int = 16
     """Rounds that the history reaches back."""
-    round_pairs: int = 256
+    round_pairs: int = 64
     """Pairs that are kept of each."""
     forget_rate: float = 0.1
     """Share of its weight that a round loses with the next."""
@@ -42,7 +42,7 @@ class Options:
     """The most expert pairs that are remembered."""
     support: int = 512
     """Pairs that a memory counts for at most, and that it is written from in training."""
-    noise_var: float = 0.3
+    noise_var: float = 0.1
     """Where the variance of codes around their read-out starts; an empty slot has 1."""
     bound: float = 10.0
     """The longest logit."""
