@@ -209,7 +209,7 @@ class Discriminator(nn.Module):
         fade = self.policy.weights(o.forget_rate if o.history else 0.0, o.round_pairs)
         expert = self._choose(self.expert, torch.ones_like(self.expert.held_keys).float(), sample)
         policy = self._choose(self.policy, fade, sample)
-        total = min(len(expert.keys) or len(policy.keys), o.support)
+        total = min(len(expert.keys) or len(policy.keys), o.weight)
         return _weighing(expert, total), _weighing(policy, total)
 
     def _choose(self, pile: Pile, weights: Tensor, sample: bool) -> Content:

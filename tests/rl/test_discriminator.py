@@ -112,8 +112,8 @@ def test_the_order_in_which_pairs_came_does_not_matter(options: dict[str, Any]) 
 
 @pytest.mark.parametrize("options", VARIANTS)
 def test_held_pairs_are_scored_as_if_they_had_been_left_out(options: dict[str, Any]) -> None:
-    """The weights of the others are the same where the piles are within the support."""
-    net = _net(**options, support=40)
+    """The weights of the others stay the same."""
+    net = _net(**options, weight=40.0)
     row = net.expert.content[7:8].clone()
     with torch.no_grad():
         held = [e.log_prob[EXPERT] for e in net.evidence(row)]
@@ -192,14 +192,15 @@ def test_least_squares_is_weighted_ridge_regression_of_the_label() -> None:
     torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_both_memories_weigh_the_same_and_at_most_the_support() -> None:
-    for features in ("random", "learned"):
-        net = _net(expert=60, policy=200, support=50, features=features)
-        for content in net.written().contents:
-            torch.testing.assert_close(content.weights.sum(), torch.tensor(50.0))
-    net.train()
-    contents = net.written().contents
+def test_both_memories_weigh_the_same_and_are_trained_on_the_support() -> None:
+    net = _net(expert=60, policy=200, weight=30.0, support=50, features="learned")
+    for content in net.written().contents:
+        torch.testing.assert_close(content.weights.sum(), torch.tensor(30.0))
+    contents = net.train().written().contents
     assert [len(content.keys) for content in contents] == [50, 50]
+    few = _net(expert=20, policy=200, weight=30.0)
+    for content in few.written().contents:
+        torch.testing.assert_close(content.weights.sum(), torch.tensor(20.0))
 
 
 def test_the_scale_is_the_experts_and_follows_what_is_remembered_and_forgotten() -> None:
