@@ -17,7 +17,7 @@ from km_rl.evaluate import page
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.page import Row
 from km_rl.evaluate.report import duration
-from km_rl.evaluate.spread import Estimate
+from km_rl.evaluate.spread import FEWEST, Estimate
 
 COLUMNS = (
     "return",
@@ -54,11 +54,15 @@ def text_table(folders: Sequence[str | Path]) -> str:
     if len(runs) == 1:
         named = zip(COLUMNS, _cells(runs[0]), strict=True)
         return "\n".join([str(runs[0].folder), *(f"  {name:22}{cell}" for name, cell in named)])
-    rows = [("", *SUMMARY_COLUMNS), *(_summary(one).cells for one in returns_table(folders))]
+    summaries = returns_table(folders)
+    rows = [("", *SUMMARY_COLUMNS), *(_summary(one).cells for one in summaries)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
+    lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    )
+    ]
+    if any(one.spread.n < FEWEST for one in summaries):
+        lines.append(f"95% intervals are given from {FEWEST} runs of a setting on.")
+    return "\n".join(lines)
 
 
 def _cells(run: Imitation) -> list[str]:

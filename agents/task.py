@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.config import GailConfig
 from agents.true_return import Measured, TrueReturn
-from envs.demos import check, load, shipped
+from envs.demos import check, check_env, load, shipped
 from envs.make import fixed_horizon
 from km_rl.errors import InputError
 
@@ -68,6 +68,7 @@ def load_task(config: GailConfig) -> Task:
     trajectories = trajectories[: config.trajectories]
     venv = true_return.venv
     check(trajectories, venv.observation_space, venv.action_space)
+    check_env(path, config.env)
     expert = Measured(
         np.array([t.rews.sum(dtype=np.float64) for t in trajectories]),
         np.array([len(t) for t in trajectories]),

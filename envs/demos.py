@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from imitation.data.types import Trajectory, TrajectoryWithRew
 
-from envs.make import family
+from envs.make import KNOWN, family
 from km_rl.errors import InputError, written_beside
 from km_rl.rl.episodes import pairs
 
@@ -80,6 +80,35 @@ def save(
     text = json.dumps({**meta, "returns": arrays["returns"].tolist()})
     with written_beside(path) as beside, open(beside, "wb") as file:
         np.savez_compressed(file, **arrays, meta=np.array(text))
+
+
+def check_env(path: str | Path, env: str) -> None:
+    """Refuse our npz where it says that it comes from another environment than ``env``.
+
+    Raises:
+        InputError: names both; versions may differ.
+    """
+    made_in = _made_in(Path(path))
+    if made_in is not None and _meant(made_in) != _meant(env):
+        raise InputError(
+            f"'{path}' holds demonstrations of {made_in} where {env} is to be acted in: give "
+            f"--env {made_in}, or demonstrations of {env}."
+        )
+
+
+def _meant(env: str) -> str:
+    """What a name stands for, without its version and in lower case."""
+    known = KNOWN.get(env)
+    return (known.family if known else family(env)).lower()
+
+
+def _made_in(path: Path) -> str | None:
+    """The environment that our npz names; None where nothing is said."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return str(json.loads(str(file["meta"]))["env"])
+    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
 
 
 def check(trajectories: Sequence[Trajectory], observation_space: Any, action_space: Any) -> None:

@@ -121,6 +121,8 @@ def test_a_comparison_has_the_settings_table(tmp_path: Path) -> None:
     html = path.read_text()
     assert _sections(html) == ["Results", "Settings", RETURNS, "Conditions"]
     assert "1.0 [0.0, 2.0]" in html
+    told = "95% intervals are given from 3 runs"
+    assert told not in text_table(folders) and told in text_table(folders[:2])
 
 
 def test_bands_from_three_runs_on_and_lines_across() -> None:

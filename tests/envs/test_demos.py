@@ -16,7 +16,7 @@ from imitation.data import serialize
 from imitation.data.types import Trajectory, TrajectoryWithRew
 
 from envs import demos
-from envs.demos import check, load, save, shipped
+from envs.demos import check, check_env, load, save, shipped
 from envs.make import make_vec
 from km_rl.errors import InputError
 
@@ -322,6 +322,15 @@ def test_the_last_observation_is_checked_too() -> None:
     obs[-1] = np.nan
     with pytest.raises(InputError, match="Next observations hold NaN"):
         check([trajectory(4, obs=obs)], OBSERVATIONS, ACTIONS)
+
+
+def test_demonstrations_of_another_environment_are_refused(tmp_path: Path) -> None:
+    save(tmp_path / "d.npz", GIVEN, {**META, "env": "CartPole-v1"})
+    check_env(tmp_path / "d.npz", "CartPole-v0")
+    with pytest.raises(InputError, match=r"of CartPole-v1 where seals/CartPole-v0 .* --env Cart"):
+        check_env(tmp_path / "d.npz", "seals/CartPole-v0")
+    np.savez(tmp_path / "bare.npz", obs=np.zeros(3))
+    check_env(tmp_path / "bare.npz", "CartPole-v1")
 
 
 def test_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
