@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
@@ -138,6 +139,7 @@ def _obstacle(registered: str) -> str | None:
     The cause may be anything: a package that is missing, or, as for Swimmer-v4, a model file that
     a newer MuJoCo no longer reads.
     """
+    _quieten_mujoco()
     try:
         gym.make(registered).close()
     except Exception as error:
@@ -159,6 +161,16 @@ def _register_seals() -> None:
     """Importing seals registers its environments."""
     with suppress(ImportError):
         import seals  # noqa: F401
+
+
+@cache
+def _quieten_mujoco() -> None:
+    """MuJoCo speaks of each model of gymnasium's, and leaves a file: hear every warning once."""
+    with suppress(ImportError):
+        import mujoco
+
+        mujoco.set_mju_user_warning(partial(warnings.warn, category=RuntimeWarning, stacklevel=2))
+        warnings.filterwarnings("ignore", message="compiler attribute 'settotalmass'")
 
 
 def _make(registered: str, seed: int, max_steps: int | None) -> gym.Env:
