@@ -39,6 +39,7 @@ lint: $(READY)  ## style, types and the direction of imports
 bench: $(READY)  ## times beside their floor
 	$(BIN)/python scripts/benchmark.py memory
 	$(BIN)/python scripts/benchmark.py step
+	$(BIN)/python scripts/benchmark.py discriminator
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
