@@ -50,11 +50,12 @@ class GaussianLikelihood(nn.Module):
         levels: how many grey levels the data have.
     """
 
-    background = 0.5
-    """The output to start from: the middle of the range."""
+    background = 0.0
+    """The output to start from: none, so that pictures are all of the middle grey."""
     middle = 0.5
-    """What an encoder sees as 0. Without it the grey that all images share is most of their
-    embeddings, addresses start alike, and the first steps are rough."""
+    """What an encoder sees as 0 and a decoder's output is added to. Without it the grey that all
+    images share is most of their embeddings, addresses start alike, and the first steps are
+    rough; and in bfloat16 an output near 1 would be right to a whole grey level only."""
 
     def __init__(self, levels: int = 256) -> None:
         super().__init__()
@@ -62,8 +63,8 @@ class GaussianLikelihood(nn.Module):
         self.log_std = nn.Parameter(torch.tensor(0.25).log())
 
     def forward(self, output: Tensor) -> Distribution:
-        """``[..., channels, H, W]`` means to a density over images."""
-        mean = output.float()
+        """``[..., channels, H, W]`` means, less the middle, to a density over images."""
+        mean = self.middle + output.float()
         std = (self.log_std.exp() + self.smallest_std).expand_as(mean)
         return Independent(Normal(mean, std, validate_args=False), 3)
 

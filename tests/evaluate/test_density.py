@@ -54,7 +54,8 @@ def test(monkeypatch: pytest.MonkeyPatch) -> Images:
 def folders(tmp_path: Path) -> list[Path]:
     """A machine and a VAE that were trained, as their metrics say, on densities."""
     machine = KanervaMachine.build(SHAPE, 2, "gaussian", slots=4, code=3, key=3)
-    models = {"k": machine, "v": VAE.build(SHAPE, 2, "gaussian", code=3)}
+    vae = VAE.build(SHAPE, 2, "gaussian", code=3)
+    models: dict[str, KanervaMachine | VAE] = {"k": machine, "v": vae}
     made = [finished(tmp_path / name, model, **CONFIG) for name, model in models.items()]
     for folder in made:
         lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

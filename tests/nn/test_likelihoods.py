@@ -42,11 +42,11 @@ def test_bernoulli_draws_have_no_axis_of_their_own() -> None:
 
 
 def test_gaussian_is_torch_s_with_one_std() -> None:
-    likelihood, mean, x = GaussianLikelihood(), torch.rand(SHAPE), torch.rand(SHAPE)
+    likelihood, output, x = GaussianLikelihood(), torch.randn(SHAPE), torch.rand(SHAPE)
     std = likelihood.log_std.exp() + 0.25 / 256
-    expected = Normal(mean, std).log_prob(x).sum((-3, -2, -1))
-    assert_close(likelihood(mean).log_prob(x), expected)
-    assert likelihood(mean).stddev.mean().item() == pytest.approx(0.25, rel=0.02)
+    expected = Normal(0.5 + output, std).log_prob(x).sum((-3, -2, -1))
+    assert_close(likelihood(output).log_prob(x), expected)
+    assert likelihood(output).stddev.mean().item() == pytest.approx(0.25, rel=0.02)
 
 
 @pytest.mark.parametrize("levels", [256, 32])
