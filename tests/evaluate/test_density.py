@@ -38,12 +38,12 @@ CONFIG = {
 
 
 def colours(total: int) -> Images:
-    images = torch.randint(0, 256, (total, *SHAPE), dtype=torch.uint8)
-    return Images(images, torch.arange(total) % 5)
+    pixels = torch.randint(0, 256, (total, *SHAPE), dtype=torch.uint8)
+    return Images(pixels, torch.arange(total) % 5)
 
 
 @pytest.fixture
-def test(monkeypatch: pytest.MonkeyPatch) -> Images:
+def images(monkeypatch: pytest.MonkeyPatch) -> Images:
     """Ten images, of which eight fill episodes."""
     data = Splits(colours(20), colours(10))
     monkeypatch.setattr(module, "load", lambda dataset, data_dir, split: data)
@@ -76,15 +76,15 @@ def test_bounds_in_bits_and_nothing_else() -> None:
     assert in_bits(nats, None) == {}
 
 
-def test_only_a_density_is_scored_in_bits(folders: list[Path], test: Images) -> None:
+def test_only_a_density_is_scored_in_bits(folders: list[Path], images: Images) -> None:
     model = VAE.from_run(folders[1])
-    found = bound(model, test, episode_length=4, binarisation="dequantised")
+    found = bound(model, images, episode_length=4, binarisation="dequantised")
     assert found["bits_per_dim"] == pytest.approx(by_hand(found["bound_nats"]))
-    assert "bits_per_dim" not in bound(model, test, episode_length=4, binarisation="dynamic")
+    assert "bits_per_dim" not in bound(model, images, episode_length=4, binarisation="dynamic")
 
 
-def test_a_score_and_its_table(folders: list[Path], test: Images) -> None:
-    km, vae = (score(run, test) for run in read_runs(folders))
+def test_a_score_and_its_table(folders: list[Path], images: Images) -> None:
+    km, vae = (score(run, images) for run in read_runs(folders))
     assert km.bits.keys() == set(BIT_KEYS) and km.test_images == 8
     assert all(key.endswith("_nats") for key in km.nats)
     key = "_sampled_memory_with_kl_memory"
@@ -99,7 +99,7 @@ def test_a_score_and_its_table(folders: list[Path], test: Images) -> None:
 
 
 def test_the_report_is_in_bits_and_photos_keep_their_colours(
-    folders: list[Path], test: Images
+    folders: list[Path], images: Images
 ) -> None:
     html = report(folders, passes=1).read_text()
     assert "Kanerva Machine and VAE on CIFAR-10" in html
@@ -120,7 +120,7 @@ def test_training_is_shown_in_bits(folders: list[Path]) -> None:
     assert 6 < low < 7.25 and 7.5 < high < 9
 
 
-def test_results_and_the_readme(folders: list[Path], test: Images, tmp_path: Path) -> None:
+def test_results_and_the_readme(folders: list[Path], images: Images, tmp_path: Path) -> None:
     report(folders, passes=1)
     record_runs(folders, tmp_path / "results")
     rows = {(row.setting, row.metric): row for row in read(tmp_path / "results")}
@@ -142,7 +142,7 @@ def test_results_and_the_readme(folders: list[Path], test: Images, tmp_path: Pat
 
 
 def test_an_experiment_of_another_split_has_its_own_name(
-    folders: list[Path], test: Images, tmp_path: Path
+    folders: list[Path], images: Images, tmp_path: Path
 ) -> None:
     other = finished(tmp_path / "w", VAE.from_run(folders[1]), **CONFIG, split="validation")
     report([other], passes=1)
