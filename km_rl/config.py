@@ -12,9 +12,11 @@ from km_rl.baselines.vae import VAE
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import DATASETS, Binarisation
 from km_rl.errors import InputError
+from km_rl.nn.likelihoods import Likelihood
 from km_rl.train.recipe import Recipe, above_zero, at_least, one_of, resolve_precision
 
-IMAGE_SHAPE = (1, 28, 28)
+COLOUR = (3, 32, 32)
+INK = (1, 28, 28)
 
 
 @dataclass(frozen=True)
@@ -22,19 +24,21 @@ class Config(Recipe):
     """A training run. The Kanerva Machine and its baseline share every setting but `model`."""
 
     preset: str = "strokes"
-    """What the other settings start from: strokes, paper-omniglot (the default for --dataset
-    omniglot) or debug. Each flag overrides one setting."""
+    """What the other settings start from: strokes, paper-omniglot or paper-cifar10 (the defaults
+    for --dataset omniglot and cifar10) or debug. Each flag overrides one setting."""
     model: Literal["km", "vae"] = "km"
     """The Kanerva Machine, or a VAE with the same encoder and decoder."""
 
-    dataset: Literal["strokes", "omniglot"] = "strokes"
-    """Drawn on the fly (strokes), or real characters (omniglot)."""
+    dataset: Literal["strokes", "omniglot", "cifar10"] = "strokes"
+    """Drawn on the fly (strokes), real characters (omniglot) or colour photographs (cifar10)."""
     data_dir: Path | None = None
-    """Where Omniglot lies; by default KM_RL_DATA names the place, or else it is downloaded."""
-    split: Literal["images", "characters"] = "images"
-    """Test on other images of known characters, or (Omniglot) on new characters."""
+    """Where the data lie; by default KM_RL_DATA names the place, or else they are downloaded."""
+    split: Literal["images", "characters", "validation"] = "images"
+    """Test on other images of known characters, or (Omniglot) on new characters, or (CIFAR-10) on
+    the last tenth of the training images."""
     binarisation: Binarisation = "dynamic"
-    """Ink at random by its grey level, anew at each draw; or above half; or none."""
+    """Ink at random by its grey level, anew at each draw; or above half; or none. Dequantised:
+    grey levels + U(0, 1/256), anew at each draw, with a Gaussian likelihood."""
 
     classes: int | None = None
     """Draw each episode from so many classes; from all by default."""
@@ -74,6 +78,16 @@ class Config(Recipe):
         """The run folder."""
         return self.run_dir / (self.name or f"{self.preset}-{self.model}-{self.seed}")
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the data set."""
+        return COLOUR if self.dataset == "cifar10" else INK
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """What p(x|z) is: a density where pixels are dequantised, else a probability of ink."""
+        return "gaussian" if self.binarisation == "dequantised" else "bernoulli"
+
     def validate(self) -> None:
         """Refuse sizes and choices that no run can have.
 
@@ -98,10 +112,11 @@ class Config(Recipe):
     def build_model(self) -> nn.Module:
         """A new model, with weights from torch's random stream."""
         if self.model == "vae":
-            return VAE.build(IMAGE_SHAPE, filters=self.filters, code=self.code)
+            return VAE.build(self.image_shape, self.filters, self.likelihood, self.code)
         return KanervaMachine.build(
-            IMAGE_SHAPE,
+            self.image_shape,
             filters=self.filters,
+            likelihood=self.likelihood,
             slots=self.slots,
             code=self.code,
             key=self.key,
@@ -123,6 +138,21 @@ presets: dict[str, Config] = {
         log_every=100,
         evaluate_every=2000,
         checkpoint_every=1000,
+    ),
+    "paper-cifar10": Config(
+        preset="paper-cifar10",
+        dataset="cifar10",
+        binarisation="dequantised",
+        steps=32_000,
+        warmup_steps=1500,
+        address_kl_warmup_steps=2000,
+        episodes_per_batch=16,
+        slots=128,
+        code=200,
+        filters=32,
+        log_every=100,
+        evaluate_every=2000,
+        checkpoint_every=500,
     ),
     "debug": Config(
         preset="debug",

@@ -25,9 +25,9 @@ class Args:
     runs: Positional[tuple[Path, ...]]
     """Run folders: of the machine, of the VAE, or of both."""
     data_dir: Path | None = None
-    """Where Omniglot lies; by default where it was in training, then KM_RL_DATA."""
+    """Where the data lie; by default where they lay in training, then KM_RL_DATA."""
     passes: int = 4
-    """How often to go through the test set, with fresh binarisation and samples."""
+    """How often to go through the test set, with fresh noise and samples."""
     limit: int | None = None
     """Use only so many test images; all by default."""
     seed: int = 0

@@ -1,10 +1,11 @@
-"""Train the Kanerva Machine, or a VAE with the same nets, on images of characters.
+"""Train the Kanerva Machine, or a VAE with the same nets, on images.
 
 The same command resumes an interrupted run. Examples:
 
     python scripts/train_generative.py                        # on the built-in strokes
     python scripts/train_generative.py --model vae
     python scripts/train_generative.py --dataset omniglot --data-dir DIR
+    python scripts/train_generative.py --dataset cifar10 --data-dir DIR
     accelerate launch --num_processes 2 scripts/train_generative.py
 """
 
@@ -19,12 +20,15 @@ import tyro
 
 from km_rl.config import Config, preset
 from km_rl.data import draw_episodes, load
-from km_rl.data.episodes import validate
+from km_rl.data.episodes import dimensions, validate
 from km_rl.errors import exit_on_input_error
 from km_rl.evaluate.bound import bound
 from km_rl.evaluate.report import report
 from km_rl.train.loop import train
 from km_rl.train.run import Run, describe, is_main_process
+
+USUAL = {"omniglot": "paper-omniglot", "cifar10": "paper-cifar10"}
+"""Data set to preset; `strokes` for the others."""
 
 
 def parse(arguments: list[str]) -> Config:
@@ -33,10 +37,8 @@ def parse(arguments: list[str]) -> Config:
     early.add_argument("--dataset")
     early.add_argument("--preset")
     known, _ = early.parse_known_args(arguments)
-    usual = "paper-omniglot" if known.dataset == "omniglot" else "strokes"
-    config = tyro.cli(
-        Config, args=arguments, default=preset(known.preset or usual), description=__doc__
-    )
+    usual = known.preset or USUAL.get(known.dataset, "strokes")
+    config = tyro.cli(Config, args=arguments, default=preset(usual), description=__doc__)
     config.validate()
     return config.resolved()
 
@@ -74,6 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
             seed=0,
             **episodes,
         ),
+        dimensions(data.train, config.binarisation),
     )
     if is_main_process():
         print(report([config.folder], data_dir=config.data_dir))

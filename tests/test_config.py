@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from km_rl.baselines.vae import VAE
 from km_rl.config import Config, preset, presets
 from km_rl.core.machine import KanervaMachine
 from km_rl.errors import InputError, NonFiniteError, exit_on_input_error
+from km_rl.nn.likelihoods import GaussianLikelihood
 from km_rl.train.loop import Interrupted
 
 
@@ -31,6 +32,26 @@ def test_the_paper_is_a_preset() -> None:
     sizes = (config.slots, config.code, config.key, config.episode_length, config.filters)
     assert sizes == (64, 100, 50, 32, 16)
     assert (config.noise_var, config.split, config.binarisation) == (0.01, "images", "dynamic")
+
+
+def test_the_paper_s_colour_images_are_a_preset() -> None:
+    config = presets["paper-cifar10"]
+    sizes = (config.slots, config.code, config.key, config.filters)
+    assert sizes == (128, 200, 50, 32)
+    assert (config.episode_length, config.episodes_per_batch) == (32, 16)
+    assert (config.dataset, config.binarisation) == ("cifar10", "dequantised")
+    assert config.likelihood == "gaussian" and presets["paper-omniglot"].likelihood == "bernoulli"
+
+
+@pytest.mark.parametrize("model", ["km", "vae"])
+def test_a_model_of_dequantised_images_has_a_density(model: Literal["km", "vae"]) -> None:
+    config = replace(presets["paper-cifar10"], model=model, filters=2, slots=4, code=3, key=3)
+    made = config.build_model()
+    assert isinstance(made, KanervaMachine | VAE)
+    assert made.spec["likelihood"] == "gaussian"
+    images = torch.rand(1, 2, 3, 32, 32)
+    assert made(images).bound.shape == (1, 2)
+    assert isinstance(made.decoder.likelihood, GaussianLikelihood)
 
 
 def test_the_model_is_built_as_the_settings_say() -> None:
@@ -60,7 +81,7 @@ def test_the_model_is_built_as_the_settings_say() -> None:
         ({"learning_rate": float("nan")}, "--learning-rate is nan"),
         ({"noise_var": 0.0}, "--noise-var is 0.0: give a finite number above 0."),
         ({"memory_kl_weight": -1.0}, "--memory-kl-weight"),
-        ({"dataset": "mnist"}, "--dataset is 'mnist': give one of strokes, omniglot."),
+        ({"dataset": "mnist"}, "--dataset is 'mnist': give one of strokes, omniglot, cifar10."),
         ({"model": "gan"}, "--model is 'gan': give one of km, vae."),
         ({"schedule": "square"}, "--schedule"),
         ({"preset": "none"}, "There is no preset 'none'"),

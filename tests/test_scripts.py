@@ -67,6 +67,7 @@ def test_a_benchmark_prints_its_ratio() -> None:
     ("script", "arguments", "sentence"),
     [
         ("train_generative.py", ["--dataset", "omniglot", "--data-dir", "nowhere"], "nowhere"),
+        ("train_generative.py", ["--dataset", "cifar10", "--data-dir", "nowhere"], "CIFAR-10 was"),
         ("train_generative.py", ["--slots", "0"], "slots"),
         ("train_generative.py", ["--episode-length", "0"], "--episode-length is 0"),
         ("train_generative.py", ["--episode-length", "5000"], "5000"),

@@ -50,7 +50,7 @@ class VAE(SelfDescribing):
         """The auto-encoder with the paper's encoder and decoder."""
         at_least_one(filters=filters, code=code)
         vae = cls(
-            ConvEncoder(image_shape, filters, 2 * code),
+            ConvEncoder(image_shape, filters, 2 * code, likelihood),
             ConvDecoder(code, image_shape, filters, likelihood),
             code=code,
         )

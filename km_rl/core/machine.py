@@ -104,7 +104,7 @@ class KanervaMachine(SelfDescribing):
         """The machine with the paper's encoder and decoder; ``options`` as in the class."""
         at_least_one(filters=filters, slots=slots, code=code, key=key)
         machine = cls(
-            ConvEncoder(image_shape, filters, 2 * code),
+            ConvEncoder(image_shape, filters, 2 * code, likelihood),
             ConvDecoder(code, image_shape, filters, likelihood),
             slots=slots,
             code=code,

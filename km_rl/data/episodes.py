@@ -18,14 +18,17 @@ from torch import Tensor
 
 from km_rl.errors import InputError
 
-Binarisation = Literal["dynamic", "static", "none"]
-BINARISATIONS: tuple[Binarisation, ...] = ("dynamic", "static", "none")
+Binarisation = Literal["dynamic", "static", "none", "dequantised"]
+BINARISATIONS: tuple[Binarisation, ...] = ("dynamic", "static", "none", "dequantised")
+LEVELS = 256
+"""Grey levels of a byte."""
 
 
 class Images(NamedTuple):
     """A data set in memory.
 
-    images: uint8 with shape (N, channels, H, W), from 0 (paper) to 255 (ink or full brightness).
+    images: uint8 with shape (N, channels, H, W), from 0 (paper, or black) to 255 (ink, or full
+        brightness).
     labels: int64 with shape (N,), the class of each image; any whole numbers.
     """
 
@@ -63,7 +66,7 @@ def draw_episodes(
     episode picks n classes and then T images among theirs, again without replacement; where the
     n classes hold fewer than T images, each is used once before any is used again.
 
-    Binarisation: see ``binarise``.
+    Binarisation: see ``pixels``.
 
     Raises:
         InputError: T is larger than the data set, B, T or n is below 1, or n exceeds the
@@ -118,17 +121,22 @@ def _one_pass(
         yield _gather(data, part, binarisation, generator)
 
 
-def binarise(images: Tensor, binarisation: Binarisation, generator: torch.Generator) -> Tensor:
+def pixels(images: Tensor, binarisation: Binarisation, generator: torch.Generator) -> Tensor:
     """Bytes to float32 values from 0 to 1, of the same shape.
 
     ``dynamic`` (as Burda et al.): a pixel of value p is 1 with probability p / 255, anew at each
     call: it is compared with a random whole number from 0 to 254, so 0 never becomes 1, and 255
     always does. ``static``: 1 where the value is above 127. ``none``: the value divided by 255.
+    ``dequantised``: (p + u) / 256 with u from U(0, 1), anew at each call, so that a density over
+    them is bounded (Uria et al. 2013; Theis et al. 2016).
     """
     if binarisation == "none":
         return images.float() / 255
     if binarisation == "static":
         return (images > 127).float()
+    if binarisation == "dequantised":
+        noise = torch.rand(images.shape, generator=generator).to(images.device)
+        return noise.add_(images).div_(LEVELS)
     threshold = torch.randint(0, 255, images.shape, dtype=torch.uint8, generator=generator)
     return (images > threshold.to(images.device)).float()
 
@@ -166,11 +174,16 @@ def validate(
         )
 
 
+def dimensions(data: Images, binarisation: Binarisation) -> int | None:
+    """Of an image whose pixels have a density, channels x H x W; None where they have none."""
+    return data.images[0].numel() if binarisation == "dequantised" else None
+
+
 def _gather(
     data: Images, chosen: Tensor, binarisation: Binarisation, generator: torch.Generator
 ) -> Tensor:
     """The images at ``chosen``, an index with shape (B, T) on the CPU."""
-    return binarise(data.images[chosen.to(data.images.device)], binarisation, generator)
+    return pixels(data.images[chosen.to(data.images.device)], binarisation, generator)
 
 
 def _distinct(total: int, rows: int, length: int, generator: torch.Generator) -> Tensor:

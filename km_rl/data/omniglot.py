@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import warnings
 import zipfile
 import zlib
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from km_rl.data import places
 from km_rl.data.episodes import Images, Splits
 from km_rl.errors import InputError, written_beside
 
@@ -78,54 +78,22 @@ def omniglot(
 
 def _find(data_dir: str | Path | None, download: bool) -> dict[str, Path]:
     """A zip or a folder for each of the two sets."""
-    given = data_dir or os.environ.get("KM_RL_DATA")
-    places = [Path(given).expanduser(), Path(given).expanduser() / "omniglot"] if given else []
-    for place in places:
+    folders = places.candidates(data_dir, "omniglot")
+    for place in folders:
         found = {name: path for name in SETS if (path := _zip_or_folder(place, name))}
         if len(found) == len(SETS):
             return found
-    where = " and ".join(f"'{place}'" for place in places) or "no folder, as no folder was given"
     looked = (
         "Omniglot was not found: looked for images_background.zip and images_evaluation.zip, or "
-        f"folders of these names, in {where}"
+        f"folders of these names, in {places.named(folders)}"
     )
     if download and not data_dir:
-        return _downloaded(looked)
+        return {n: places.fetched(URL.format(n), MD5[n], looked, WAYS_OUT) for n in SETS}
     raise InputError(f"{looked}; leave out --data-dir to download them, {WAYS_OUT}.")
 
 
 def _zip_or_folder(place: Path, name: str) -> Path | None:
     return next((p for p in (place / f"{name}.zip", place / name) if p.exists()), None)
-
-
-def _downloaded(looked: str) -> dict[str, Path]:
-    """The official zips in the user's cache folder, fetched and checked where they are missing."""
-    import pooch
-
-    try:
-        return {
-            name: Path(
-                pooch.retrieve(
-                    URL.format(name),
-                    known_hash=f"md5:{MD5[name]}",
-                    fname=f"{name}.zip",
-                    path=_user_cache(),
-                    progressbar=True,
-                )
-            )
-            for name in SETS
-        }
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{looked}; they could not be downloaded from {URL.format('*')} to '{_user_cache()}' "
-            f"either ({type(error).__name__}: {error}): try again, {WAYS_OUT}."
-        ) from error
-
-
-def _user_cache() -> Path:
-    import pooch
-
-    return Path(pooch.os_cache("km_rl"))
 
 
 class _Decoded(NamedTuple):
@@ -139,12 +107,13 @@ class _Decoded(NamedTuple):
 def _decoded_once(sources: dict[str, Path]) -> _Decoded:
     """The cached array, or else decode, and keep the result in the first place that allows it."""
     cache_name = f"omniglot28-{_fingerprint(sources)}.npz"
-    places = [sources[SETS[0]].parent / cache_name, _user_cache() / cache_name]
-    for place in places:
+    folders = [sources[SETS[0]].parent, places.user_cache()]
+    kept = [folder / cache_name for folder in folders]
+    for place in kept:
         if (cached := _load(place)) is not None:
             return cached
     decoded = _decode(sources)
-    _store(places, decoded)
+    _store(kept, decoded)
     return decoded
 
 
@@ -168,8 +137,8 @@ def _load(place: Path) -> _Decoded | None:
         return None
 
 
-def _store(places: list[Path], decoded: _Decoded) -> None:
-    for place in places:
+def _store(kept: list[Path], decoded: _Decoded) -> None:
+    for place in kept:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             with written_beside(place) as beside, open(beside, "wb") as file:
@@ -177,7 +146,7 @@ def _store(places: list[Path], decoded: _Decoded) -> None:
             return
         except (InputError, OSError):
             continue
-    tried = " nor ".join(f"'{place.parent}'" for place in places)
+    tried = " nor ".join(f"'{place.parent}'" for place in kept)
     warnings.warn(
         f"Neither {tried} can be written: Omniglot will be decoded anew each time.", stacklevel=2
     )

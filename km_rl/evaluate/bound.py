@@ -6,7 +6,7 @@ Every term is an estimate from samples: y and z are drawn from their posteriors,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from km_rl.core.elbo import Elbo
-from km_rl.data.episodes import Binarisation, Images, all_episodes, validate
+from km_rl.data.episodes import Binarisation, Images, all_episodes, dimensions, validate
 from km_rl.errors import InputError
+from km_rl.nn.likelihoods import bits_per_dimension
 
 BATCH = 16
 """Episodes scored at once."""
@@ -51,7 +52,7 @@ def bound(
     Returns:
         ``bound_nats`` (the paper's: the next three summed), ``reconstruction_nats``,
         ``kl_y_nats``, ``kl_z_nats``, ``kl_memory_nats`` (KL(M)/T) and
-        ``bound_with_kl_memory_nats``.
+        ``bound_with_kl_memory_nats``; of dequantised images both bounds also `in_bits`.
 
     Raises:
         InputError: no such episodes can be drawn from these images, or ``passes`` is below 1.
@@ -81,7 +82,8 @@ def bound(
         for batch in episodes:
             total += _sums(model(batch.to(device), sample_memory=sample_memory))
             progress.update(batch.shape[0] * batch.shape[1])
-    return _named(*(total / images).tolist())
+    nats = _named(*(total / images).tolist())
+    return nats | in_bits(nats, dimensions(test, binarisation))
 
 
 def _first(test: Images, limit: int, seed: int) -> Images:
@@ -127,4 +129,21 @@ def _named(reconstruction: float, kl_y: float, kl_z: float, kl_memory: float) ->
         "kl_y_nats": kl_y,
         "kl_z_nats": kl_z,
         "kl_memory_nats": kl_memory,
+    }
+
+
+def in_bits(nats: Mapping[str, float], dimensions: int | None) -> dict[str, float]:
+    """The bounds among them in bits per dimension; nothing where pixels have no density.
+
+    ``bound_nats`` becomes ``bits_per_dim``, ``bound_with_kl_memory_nats`` becomes
+    ``bits_per_dim_with_kl_memory``, and so on; see `bits_per_dimension`.
+    """
+    if dimensions is None:
+        return {}
+    return {
+        key.replace("bound", "bits_per_dim").removesuffix("_nats"): bits_per_dimension(
+            value, dimensions
+        )
+        for key, value in nats.items()
+        if key.startswith("bound")
     }

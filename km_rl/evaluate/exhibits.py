@@ -24,45 +24,53 @@ TERMS = {
     "KL(y), the address": ("rate_y", "kl_y_nats"),
     "KL(z), the code": ("rate_z", "kl_z_nats"),
 }
+IN_BITS = {"bits per dimension": ("bits_per_dim", "bits_per_dim")}
+"""What stands in the place of the bound where pixels have a density."""
 """Title of a panel to the key in metrics.jsonl, in training and on the test set."""
 
 
 class Exhibit(NamedTuple):
-    """A figure of the report; its file is called ``name``."""
+    """A figure of the report; its file is called ``name``. Photos keep their colours."""
 
     name: str
     title: str
     look_for: str
     figure: Figure
+    photos: bool = False
 
 
 def exhibits(runs: Sequence[Run], test: Images, seed: int = 0) -> list[Exhibit]:
     """Every exhibit that these runs allow, in the order of the report."""
-    made = [training(runs), reconstructions(runs, test, seed)]
-    first = runs[0]
+    first, made = runs[0], [reconstructions(runs, test, seed)]
     if first.machine is None:
-        return [*made, denoising(runs, test, seed)]
-    return [
-        *made,
-        samples(first, first.machine, test, seed),
-        denoising(runs, test, seed),
-        interpolation(first, first.machine, test, seed),
-        addresses(first, first.machine, test, seed),
-    ]
+        shown = [*made, denoising(runs, test, seed)]
+    else:
+        shown = [
+            *made,
+            samples(first, first.machine, test, seed),
+            denoising(runs, test, seed),
+            interpolation(first, first.machine, test, seed),
+        ]
+    photos = [one._replace(photos=test.images.shape[1] > 1) for one in shown]
+    plots = [] if first.machine is None else [addresses(first, first.machine, test, seed)]
+    return [training(runs), *photos, *plots]
 
 
 def training(runs: Sequence[Run]) -> Exhibit:
     """The four terms against images seen, from the metrics of each run."""
+    density = all(run.last("train/bits_per_dim") is not None for run in runs)
+    terms = IN_BITS | {title: TERMS[title] for title in list(TERMS)[1:]} if density else TERMS
     panels = {
-        title: {run.label: _curves(run, *keys) for run in runs} for title, keys in TERMS.items()
+        title: {run.label: _curves(run, *keys) for run in runs} for title, keys in terms.items()
     }
     return Exhibit(
         "training",
         "Training",
         "Look for the dip in the machine's KL: once it has learned to use its memory, the code "
         "costs little beyond what is read, KL(z) falls and the bound falls with it, while a "
-        "VAE's KL(z) only grows. Faint lines are training batches, full ones the test set; the "
-        "first 3% may lie off the scale.",
+        "VAE's KL(z) only grows. Terms are in nats per image unless their title says "
+        "bits. Faint lines are training batches, full ones the test set; the first 3% may lie off "
+        "the scale.",
         figures.curves(panels),
     )
 
@@ -85,7 +93,7 @@ def reconstructions(runs: Sequence[Run], test: Images, seed: int) -> Exhibit:
     return Exhibit(
         "reconstructions",
         "Reconstructions",
-        "Look for strokes that are blurred or belong to another drawing. The machine has written "
+        "Look for parts that are blurred or belong to another image. The machine has written "
         "the whole episode to its memory and reads each image back from it.",
         figures.pictures(
             [[torch.stack([clean[0, :shown], *made])]],
@@ -111,7 +119,7 @@ def samples(run: Run, machine: KanervaMachine, test: Images, seed: int) -> Exhib
     return Exhibit(
         "samples",
         "Samples from memory, by reading step",
-        "Look for drawings that sharpen and settle by about the sixth step, and that belong to "
+        "Look for images that sharpen and settle by about the sixth step, and that belong to "
         "what was written on the left. Each row of dreams starts at a random address; every step "
         "reads the memory with the picture of the step before.",
         figures.pictures(
@@ -135,9 +143,10 @@ def _episodes_by_classes(run: Run, test: Images, seed: int) -> dict[str, Tensor]
 
 
 def _tiled(images: Tensor, rows: int) -> Tensor:
-    """Images (T, channels, H, W) as a block of so many rows, blank where they run out."""
+    """Images (T, channels, H, W) as a block of so many rows, white where they run out."""
     columns = -(-len(images) // rows)
-    blank = images.new_zeros(rows * columns - len(images), *images.shape[1:])
+    white = 0.0 if images.shape[1] == 1 else 1.0
+    blank = images.new_full((rows * columns - len(images), *images.shape[1:]), white)
     return torch.cat([images, blank]).unflatten(0, (rows, columns))
 
 
@@ -163,8 +172,8 @@ def denoising(runs: Sequence[Run], test: Images, seed: int) -> Exhibit:
         "denoising",
         "Denoising by iterative reading",
         f"Look for numbers that fall from step to step under the machine and do not under the "
-        f"VAE, which is fed back to itself. They are squared errors per image (about the number "
-        f"of wrong pixels), means over {clean.shape[0] * clean.shape[1]} test images. No "
+        f"VAE, which is fed back to itself. They are squared errors per image (of ink, about the "
+        f"number of wrong pixels), means over {clean.shape[0] * clean.shape[1]} test images. No "
         f"model was trained on corrupted images.",
         figures.pictures(
             blocks,
@@ -208,8 +217,8 @@ def interpolation(
     return Exhibit(
         "interpolation",
         "Interpolation between two addresses",
-        "Look for a smooth change through pictures that still look drawn. The weights w go in a "
-        "straight line from one image's address to another's; the memory is read on the way.",
+        "Look for a smooth change through pictures that could be in the data. The weights w go in "
+        "a straight line from one image's address to another's; the memory is read on the way.",
         figures.pictures(
             [[a[:, None], torch.stack(read), b[:, None]]],
             columns={0: "from", (n + 1) / 2: "read on the way", n + 1: "to"},

@@ -75,7 +75,7 @@ def png(figure: Figure) -> bytes:
 
 
 def curves(panels: Mapping[str, Mapping[str, Curves]]) -> Figure:
-    """A panel per term, in nats per image; in each a colour per model: panels[term][model].
+    """A panel per term, its unit in the title; in each a colour per model: panels[term][model].
 
     The faint line is the training batch's, the full one the test set's.
     """
@@ -101,7 +101,7 @@ def _panel(axes: Axes, title: str, models: Mapping[str, Curves]) -> None:
     if settled:
         low, high = min(settled), max(settled)
         margin = 0.06 * (high - low) or 1.0
-        axes.set_ylim(max(0.0, low - margin), high + margin)
+        axes.set_ylim(max(0.0, low - margin) if low >= 0 else low - margin, high + margin)
     axes.set_title(title)
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -19,7 +19,7 @@ PAGE = Template("""<!doctype html>
         --line: #e3e3e3; --tint: #f5f6f8; }
 @media (prefers-color-scheme: dark) {
   :root { --paper: #141414; --ink: #e2e2e2; --soft: #9a9a9a; --line: #303030; --tint: #1e2022; }
-  img { filter: invert(.92) hue-rotate(180deg); }
+  img:not(.photo) { filter: invert(.92) hue-rotate(180deg); }
 }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
@@ -99,10 +99,11 @@ def facts(named: Sequence[tuple[str, str]]) -> str:
     return f"<dl>{''.join(element('dt', n) + element('dd', v) for n, v in named)}</dl>"
 
 
-def figure(title: str, caption: str, png: bytes) -> str:
-    """A section of a title, a caption and a picture."""
+def figure(title: str, caption: str, png: bytes, photos: bool = False) -> str:
+    """A section of a title, a caption and a picture; one of photos is not inverted at night."""
     data = base64.b64encode(png).decode()
+    css = ' class="photo"' if photos else ""
     return (
         f"<section>{element('h2', title)}<figure>{element('figcaption', caption)}"
-        f'<img alt="{escape(title)}" src="data:image/png;base64,{data}"></figure></section>'
+        f'<img{css} alt="{escape(title)}" src="data:image/png;base64,{data}"></figure></section>'
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.results import Row
-from km_rl.evaluate.table import COLUMNS
+from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
 
 BENCHMARKS = ("memory-speed", "step-cost")
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
@@ -116,14 +116,26 @@ def _bounds(rows: Sequence[Row]) -> list[str]:
     """A row for each setting and a column for each term, and what produced them."""
     settings = sorted({row.setting for row in rows}, key=_order)
     by_name = {(row.setting, row.metric): row for row in rows}
+    shown = columns(row.metric for row in rows)
     cells = [
         [LABELS.get(setting, setting)]
-        + [_value(by_name.get((setting, metric)), 1) for metric in COLUMNS.values()]
+        + [_value(by_name.get((setting, metric)), _decimals(metric)) for metric in shown.values()]
         for setting in settings
     ]
     ruling = [row for s in settings if (row := by_name.get((s, "bound_nats")))]
-    told = "Nats per image of the test set, lower is better"
-    return [_table(["", *COLUMNS], cells, words=1), f"{told}. {_provenance(ruling)}"]
+    unit = "Nats" if shown is COLUMNS else "Bits per dimension (bits/dim) and nats"
+    told = f"{unit} per image of {_test_set(rows)}, lower is better"
+    return [_table(["", *shown], cells, words=1), f"{told}. {_provenance(ruling)}"]
+
+
+def _test_set(rows: Sequence[Row]) -> str:
+    """How many images it has, where the results say so."""
+    sizes = {round(row.value) for row in rows if row.metric == "test_images"}
+    return f"a test set of {sizes.pop():,} images" if len(sizes) == 1 else "the test set"
+
+
+def _decimals(metric: str) -> int:
+    return 3 if metric in BIT_KEYS else 1
 
 
 def _values(rows: Sequence[Row]) -> list[str]:

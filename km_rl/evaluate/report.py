@@ -25,7 +25,17 @@ from km_rl.evaluate.exhibits import Exhibit, exhibits
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.page import Row
 from km_rl.evaluate.runs import Run, read_runs
-from km_rl.evaluate.table import COLUMNS, PUBLISHED, Score, gap, score, sentences, text_table
+from km_rl.evaluate.table import (
+    PUBLISHED,
+    Score,
+    cells,
+    columns,
+    gap,
+    score,
+    sentences,
+    text_table,
+    worth,
+)
 
 PICTURES = "figures"
 
@@ -62,8 +72,7 @@ def report(
     unfinished = [run.unfinished for run in runs if run.unfinished]
     if tell is not None:
         tell("\n".join([text_table(scores), *unfinished]))
-    used = len(test.images) if limit is None else min(limit, len(test.images))
-    facts = _conditions(runs, used, passes, seed)
+    facts = _conditions(runs, scores[0].test_images, passes, seed)
     if unfinished:
         facts = [*facts, ("unfinished", " ".join(unfinished))]
     return _write(runs, scores, facts, exhibits(runs, test, seed))
@@ -93,7 +102,9 @@ def _write(
 ) -> Path:
     folder = runs[0].folder
     pictures = {one.name: png(one.figure) for one in shown}
-    sections = [page.figure(one.title, one.look_for, pictures[one.name]) for one in shown]
+    sections = [
+        page.figure(one.title, one.look_for, pictures[one.name], one.photos) for one in shown
+    ]
     html = page.page(_title(runs), [*_head(runs, scores, facts), *sections, _foot(runs)])
     try:
         (folder / PICTURES).mkdir(exist_ok=True)
@@ -119,7 +130,9 @@ def _numbers(
     models = []
     for run, one in zip(runs, scores, strict=True):
         cost = {"images": one.images, "parameters": one.parameters, "seconds": one.seconds}
-        models.append({"model": one.label, "run": str(run.folder), **one.nats, **cost})
+        cost |= {"test_images": one.test_images}
+        numbers = {**one.nats, **one.bits, **cost}
+        models.append({"model": one.label, "run": str(run.folder), **numbers})
     return {"conditions": dict(facts), "models": models, "gap_nats": gap(scores)}
 
 
@@ -131,7 +144,7 @@ def _conditions(runs: Sequence[Run], images: int, passes: int, seed: int) -> lis
     facts = [
         ("data", f"{NAMES.get(conditions.dataset, conditions.dataset)}, split {conditions.split}"),
         ("binarisation", conditions.binarisation),
-        ("test images", f"{images // T * T:,}, {passes} pass{'es' * (passes > 1)}, seed {seed}"),
+        ("test images", f"{images:,}, {passes} pass{'es' * (passes > 1)}, seed {seed}"),
         ("episodes", f"T = {T} images of {named}"),
     ]
     for run in runs:
@@ -156,7 +169,17 @@ def _memory(run: Run, machine: KanervaMachine) -> str:
     )
 
 
-NAMES = {"km": "Kanerva Machine", "vae": "VAE", "omniglot": "Omniglot"}
+NAMES = {
+    "km": "Kanerva Machine",
+    "vae": "VAE",
+    "omniglot": "Omniglot",
+    "cifar10": "CIFAR-10",
+}
+DENSITY = (
+    "Pixels have a density here, so nats are counted from that of a uniform one and may be below "
+    "0; in bits per dimension that uniform one costs 8, and the bound is on what a code without "
+    "loss needs for the grey levels."
+)
 
 
 def _title(runs: Sequence[Run]) -> str:
@@ -169,7 +192,8 @@ def _head(
     runs: Sequence[Run], scores: Sequence[Score], facts: Sequence[tuple[str, str]]
 ) -> list[str]:
     first = scores[0]
-    lead = f"The {NAMES[first.kind]}'s bound is {first.nats['bound_nats']:.1f} nats per image. "
+    lead = f"The {NAMES[first.kind]}'s bound is {worth(first)}. "
+    density = f" {DENSITY}" if first.bits else ""
     parts = [
         page.element("h1", _title(runs)),
         page.element("p", lead + " ".join(sentences(scores)), "lead"),
@@ -177,7 +201,7 @@ def _head(
         page.element(
             "p",
             "Look at the bound first: reconstruction + KL(y) + KL(z), in nats per image of the "
-            "test set; lower is better. A VAE has no address and no memory.",
+            "test set; lower is better. A VAE has no address and no memory." + density,
             "soft",
         ),
         _results(scores),
@@ -194,12 +218,12 @@ def _head(
 
 
 def _results(scores: Sequence[Score]) -> str:
-    head = ["", *COLUMNS, "images seen", "parameters", "trained for"]
+    head = ["", *columns(scores[0].bits), "images seen", "parameters", "trained for"]
     rows = [
         Row(
             [
                 one.label,
-                *(f"{one.nats[key]:.2f}" for key in COLUMNS.values()),
+                *cells(one),
                 "-" if one.images is None else f"{one.images:,}",
                 f"{one.parameters:,}",
                 "-" if one.seconds is None else duration(one.seconds),

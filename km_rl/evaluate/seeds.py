@@ -5,7 +5,7 @@ What is written::
     results/
     ├── summary.csv                     a mean and an interval for each metric, see `results`
     └── <experiment>/
-        ├── <setting>.csv               curves: step,metric,value,seed (nats per image)
+        ├── <setting>.csv               curves: step,metric,value,seed (unit: the metric's)
         └── *.png                       the figures of the first machine's report
 
 A setting is a kind of model, ``km`` or ``vae``; where both are given, ``km-under-vae`` is the
@@ -28,12 +28,14 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.report import PICTURES
 from km_rl.evaluate.results import Row, check_name, number, record, write_csv
 from km_rl.evaluate.runs import Run, read_runs
-from km_rl.evaluate.table import COLUMNS
+from km_rl.evaluate.table import BIT_KEYS, COLUMNS
 
 NATS = (*COLUMNS.values(), "bound_with_kl_memory_nats")
 COSTS = {"images_seen": "images", "training_seconds": "seconds", "parameters": "parameters"}
-"""Metric to key in evaluate.json; those of `NATS` are called the same in both."""
-CURVES = ("bound_nats", "kl_y_nats", "kl_z_nats", "reconstruction_nats")
+"""Metric to key in evaluate.json; those of `NATS` and `OPTIONAL` are called the same in both."""
+OPTIONAL = (*BIT_KEYS, "test_images")
+"""Metrics that only a density or a newer evaluation has."""
+CURVES = ("bits_per_dim", "bound_nats", "kl_y_nats", "kl_z_nats", "reconstruction_nats")
 MOST_STEPS = 60
 """Points of a curve that are kept."""
 MOST_BYTES = 400_000
@@ -50,6 +52,12 @@ BY_MODEL = frozenset(
 )
 """Settings in which a VAE may differ from a machine: those it does not have, and the step size,
 as each model is compared at its best."""
+
+
+USUAL = {"strokes": "strokes", "omniglot": "paper-omniglot", "cifar10": "paper-cifar10"}
+"""Data set to its usual preset."""
+SHORT = {"strokes-images-dynamic": "strokes", "cifar10-images-dequantised": "cifar10"}
+"""Experiments that need no more than the name of their data."""
 
 
 class Scored(NamedTuple):
@@ -93,16 +101,16 @@ def record_runs(
 
 
 def name_of(run: Run) -> str:
-    """``strokes``, or data set, split and binarisation: ``omniglot-images-dynamic``.
+    """``strokes``, ``cifar10``, or data set, split and binarisation: ``omniglot-images-dynamic``.
 
     A preset that is not the data set's usual one gives its own name, so that a ``debug`` run
     does not take the place of a result.
     """
-    usual = {"strokes": "strokes", "omniglot": "paper-omniglot"}.get(run.conditions.dataset)
+    usual = USUAL.get(run.conditions.dataset)
     if (preset := run.config.get("preset", usual)) != usual:
         return str(preset)
     name = "-".join((run.conditions.dataset, run.conditions.split, run.conditions.binarisation))
-    return "strokes" if name == "strokes-images-dynamic" else name
+    return SHORT.get(name, name)
 
 
 def by_setting(folders: Sequence[str | Path]) -> dict[str, list[Scored]]:
@@ -223,12 +231,13 @@ def _entries(folder: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
 def _complete(run: Run, entries: Mapping[Path, Mapping[str, float]]) -> dict[str, float] | None:
     """By metric; None for a run that is missing, or was trained further since."""
     entry = entries.get(run.folder.resolve())
-    keys = dict(zip(NATS, NATS, strict=True)) | COSTS
+    keys = {name: name for name in NATS} | COSTS
     if entry is None or not all(key in entry for key in keys.values()):
         return None
     if entry["images"] != run.last("images"):
         return None
-    return {metric: entry[key] for metric, key in keys.items()}
+    more = {name: entry[name] for name in OPTIONAL if name in entry}
+    return {metric: entry[key] for metric, key in keys.items()} | more
 
 
 def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[Row]:
@@ -236,13 +245,18 @@ def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[R
     rows = []
     for setting, scored in settings.items():
         made = provenance(scored)
-        for metric in (*NATS, *COSTS):
+        for metric in (*_measured(scored), *COSTS):
             values = [one.numbers[metric] for one in scored]
             rows.append(Row(experiment, setting, metric, *interval(values), len(values), *made))
-    return [*rows, *_gap(experiment, settings)]
+    return [*rows, *_gaps(experiment, settings)]
 
 
-def _gap(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[Row]:
+def _measured(scored: Sequence[Scored]) -> list[str]:
+    """`NATS`, and of `OPTIONAL` what all of them have."""
+    return [*NATS, *(name for name in OPTIONAL if all(name in one.numbers for one in scored))]
+
+
+def _gaps(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[Row]:
     """By how much the machine's bound is under the VAE's, paired by seed."""
     km = {one.seed: one for one in settings.get("km", ())}
     vae = {one.seed: one for one in settings.get("vae", ())}
@@ -250,12 +264,16 @@ def _gap(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[Row]
     if not seeds:
         return []
     pairs = [(km[seed], vae[seed]) for seed in seeds]
-    metric = "bound_nats"
-    gaps = [theirs.numbers[metric] - mine.numbers[metric] for mine, theirs in pairs]
     made = (provenance(one) for one in zip(*pairs, strict=True))
     hardware, command, commit = map(_joined, (" + ", " && ", "+"), zip(*made, strict=True))
-    numbers = (*interval(gaps), len(gaps))
-    return [Row(experiment, "km-under-vae", metric, *numbers, hardware, command, commit)]
+    rows = []
+    for metric in ("bound_nats", "bits_per_dim"):
+        if metric in _measured([one for pair in pairs for one in pair]):
+            gaps = [theirs.numbers[metric] - mine.numbers[metric] for mine, theirs in pairs]
+            numbers = (*interval(gaps), len(gaps))
+            setting = "km-under-vae"
+            rows.append(Row(experiment, setting, metric, *numbers, hardware, command, commit))
+    return rows
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
@@ -312,7 +330,7 @@ def _bare(command: str) -> list[str]:
 
 def curves(one: Scored) -> Iterator[tuple[str, str, str, str]]:
     """Step, metric, value and seed: the test set's terms and the bound in training, thinned."""
-    for metric in ("train/bound", *(f"test/{name}" for name in CURVES)):
+    for metric in ("train/bits_per_dim", "train/bound", *(f"test/{name}" for name in CURVES)):
         points = [(row["step"], row[metric]) for row in one.run.metrics if metric in row]
         for step, value in thinned(points):
             yield str(int(step)), metric, number(round(value, 4)), str(one.seed)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from km_rl.data import Images
-from km_rl.evaluate.bound import bound
+from km_rl.data.episodes import dimensions
+from km_rl.evaluate.bound import bound, in_bits
 from km_rl.evaluate.runs import Run
 
 
@@ -20,6 +22,8 @@ class Score(NamedTuple):
         images: images seen in training; None where no metrics were kept.
         parameters: trained numbers of the model.
         seconds: training time.
+        bits: the bounds among ``nats`` in bits per dimension, see `in_bits`; none for ink.
+        test_images: how many were scored in each pass.
     """
 
     label: str
@@ -28,6 +32,8 @@ class Score(NamedTuple):
     images: int | None
     parameters: int
     seconds: float | None
+    bits: Mapping[str, float] = MappingProxyType({})
+    test_images: int = 0
 
 
 class Published(NamedTuple):
@@ -82,6 +88,20 @@ COLUMNS = {
     "with KL(M)/T": "bound_sampled_memory_with_kl_memory_nats",
 }
 """Column of the table to key of `Score.nats`."""
+BITS = {
+    "bits/dim": "bits_per_dim",
+    "bits/dim, M drawn": "bits_per_dim_sampled_memory",
+    "bits/dim with KL(M)/T": "bits_per_dim_sampled_memory_with_kl_memory",
+}
+"""Columns that come first where pixels have a density, to keys of `Score.bits`."""
+BIT_KEYS = (*BITS.values(), "bits_per_dim_with_kl_memory")
+
+
+def columns(measured: Iterable[str]) -> dict[str, str]:
+    """Column to key: `COLUMNS`, or `BITS` and the terms in nats where bits were measured."""
+    if not set(BITS.values()) <= set(measured):
+        return COLUMNS
+    return BITS | {title: key for title, key in COLUMNS.items() if "sampled" not in key}
 
 
 def score(
@@ -106,18 +126,27 @@ def score(
     has_memory = at_mean["kl_memory_nats"] > 0
     drawn = nats(sample_memory=True) if has_memory else at_mean
     images = run.last("images")
+    both = {
+        **at_mean,
+        "bound_sampled_memory_nats": drawn["bound_nats"],
+        "bound_sampled_memory_with_kl_memory_nats": drawn["bound_with_kl_memory_nats"],
+    }
     return Score(
         run.label,
         run.kind,
-        {
-            **at_mean,
-            "bound_sampled_memory_nats": drawn["bound_nats"],
-            "bound_sampled_memory_with_kl_memory_nats": drawn["bound_with_kl_memory_nats"],
-        },
+        {key: value for key, value in both.items() if key.endswith("_nats")},
         None if images is None else int(images),
         run.parameters,
         run.last("seconds"),
+        in_bits(both, dimensions(test, run.conditions.binarisation)),
+        scored_images(test, run.conditions.episode_length, limit),
     )
+
+
+def scored_images(test: Images, episode_length: int, limit: int | None = None) -> int:
+    """Images in one pass of `bound`: those that fill whole episodes."""
+    used = len(test.images) if limit is None else min(limit, len(test.images))
+    return used // episode_length * episode_length
 
 
 def gap(scores: Sequence[Score]) -> float | None:
@@ -134,14 +163,26 @@ def _pair(scores: Sequence[Score]) -> tuple[Score, Score] | None:
 
 def text_table(scores: Sequence[Score]) -> str:
     """The table for the terminal, a line per model, and the gap in two sentences."""
-    rows = [["", *COLUMNS]]
-    rows += [[s.label, *(f"{s.nats[key]:.2f}" for key in COLUMNS.values())] for s in scores]
+    rows = [["", *columns(scores[0].bits)], *([one.label, *cells(one)] for one in scores)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["Nats per image on the test set, lower is better."]
-    for label, *cells in rows:
-        padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+    for label, *numbers in rows:
+        padded = [one.rjust(width) for one, width in zip(numbers, widths[1:], strict=True)]
         lines.append("  ".join([label.ljust(widths[0]), *padded]))
     return "\n".join([*lines, *sentences(scores)])
+
+
+def cells(one: Score) -> list[str]:
+    """A model's numbers in the order of the `columns`."""
+    numbers = {**one.nats, **one.bits}
+    decimals = {key: 3 for key in BIT_KEYS}
+    return [f"{numbers[key]:.{decimals.get(key, 2)}f}" for key in columns(numbers).values()]
+
+
+def worth(one: Score) -> str:
+    """The bound with its unit; in bits per dimension too where pixels have a density."""
+    nats = f"{one.nats['bound_nats']:.1f} nats per image"
+    return f"{one.bits['bits_per_dim']:.3f} bits per dimension ({nats})" if one.bits else nats
 
 
 def sentences(scores: Sequence[Score]) -> list[str]:
@@ -150,8 +191,13 @@ def sentences(scores: Sequence[Score]) -> list[str]:
     if pair is None or nats is None:
         return []
     km, vae = pair
+    bits = ""
+    if km.bits and vae.bits:
+        apart = abs(vae.bits["bits_per_dim"] - km.bits["bits_per_dim"])
+        bits = f", {apart:.3f} bits per dimension"
+    side = "under" if nats >= 0 else "over"
     told = [
-        f"The KM is {abs(nats):.1f} nats {'under' if nats >= 0 else 'over'} the VAE per image.",
+        f"The KM is {abs(nats):.1f} nats {side} the VAE per image{bits}.",
         f"What its memory holds (KL(M)/T = {km.nats['kl_memory_nats']:.1f}) is not counted in "
         f"the bound.",
     ]

@@ -12,7 +12,12 @@ from torch.distributions import Distribution
 
 from km_rl.errors import InputError
 from km_rl.nn.initial import EMBEDDING_STD, keep_variance, quieten
-from km_rl.nn.likelihoods import LIKELIHOODS, Likelihood
+from km_rl.nn.likelihoods import (
+    LIKELIHOODS,
+    BernoulliLikelihood,
+    GaussianLikelihood,
+    Likelihood,
+)
 
 BLOCKS = 3
 UNSCALED_STD = 0.25
@@ -44,6 +49,14 @@ def _sizes(size: int) -> list[int]:
     return sizes
 
 
+def _of(likelihood: Likelihood) -> type[BernoulliLikelihood] | type[GaussianLikelihood]:
+    if likelihood not in LIKELIHOODS:
+        raise InputError(
+            f"Likelihood '{likelihood}' is not known: give one of {', '.join(LIKELIHOODS)}."
+        )
+    return LIKELIHOODS[likelihood]
+
+
 def _start(net: nn.Module) -> None:
     """Initial weights: see `km_rl.nn.initial`."""
     keep_variance(net)
@@ -64,10 +77,18 @@ class ConvEncoder(nn.Module):
         image_shape: (channels, height, width).
         filters: filters in every convolution; the paper has 16 for Omniglot, 32 for CIFAR-10.
         width: width of the embedding; the paper has twice the code width.
+        likelihood: of the decoder; it says which value of a pixel is seen as 0.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], filters: int, width: int) -> None:
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        filters: int,
+        width: int,
+        likelihood: Likelihood = "bernoulli",
+    ) -> None:
         super().__init__()
+        self.middle = _of(likelihood).middle
         channels, height, breadth = image_shape
         blocks: list[nn.Module] = []
         for inputs in [channels, *[filters] * (BLOCKS - 1)]:
@@ -87,7 +108,8 @@ class ConvEncoder(nn.Module):
                 f"{self.image_shape} (channels, height, width): resize them, or build the model "
                 f"for their shape."
             )
-        flat = images.flatten(0, -4).contiguous(memory_format=torch.channels_last)
+        centred = images - self.middle if self.middle else images
+        flat = centred.flatten(0, -4).contiguous(memory_format=torch.channels_last)
         return self.linear(self.blocks(flat).flatten(1)).unflatten(0, images.shape[:-3])
 
 
@@ -109,10 +131,7 @@ class ConvDecoder(nn.Module):
         likelihood: Likelihood = "bernoulli",
     ) -> None:
         super().__init__()
-        if likelihood not in LIKELIHOODS:
-            raise InputError(
-                f"Likelihood '{likelihood}' is not known: give one of {', '.join(LIKELIHOODS)}."
-            )
+        kind = _of(likelihood)
         channels, height, breadth = image_shape
         rows, columns = _sizes(height)[::-1], _sizes(breadth)[::-1]
         self.linear = nn.Linear(code, filters * rows[0] * columns[0])
@@ -124,10 +143,10 @@ class ConvDecoder(nn.Module):
             up = nn.ConvTranspose2d(filters, outputs, 4, 2, 1, output_padding=odd)
             blocks += [nn.ReLU(), ResidualBlock(filters), up]
         self.blocks = _channels_last(*blocks)
-        self.likelihood = LIKELIHOODS[likelihood]()
+        self.likelihood = kind()
         _start(self)
         quieten(up)
-        nn.init.constant_(up.get_parameter("bias"), LIKELIHOODS[likelihood].background)
+        nn.init.constant_(up.get_parameter("bias"), kind.background)
 
     def forward(self, codes: Tensor) -> Distribution:
         first = self.linear(codes.flatten(0, -2)).unflatten(1, self.first_shape)

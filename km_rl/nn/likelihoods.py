@@ -6,7 +6,8 @@ image, and ``mean`` is the picture.
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,8 @@ class BernoulliLikelihood(nn.Module):
 
     background = -2.3
     """The output to start from: a drawing has ink on about a tenth of its pixels."""
+    middle = 0.0
+    """The value of a pixel that an encoder sees as 0: paper, which is most of a drawing."""
 
     def forward(self, output: Tensor) -> Distribution:
         """``[..., channels, H, W]`` logits to a distribution over images."""
@@ -36,26 +39,32 @@ class BernoulliLikelihood(nn.Module):
 
 
 class GaussianLikelihood(nn.Module):
-    """Pixels in 0..1 with uniform noise over one grey level added (``dequantise``).
+    """Pixels in 0..1 with uniform noise over one grey level added, see `km_rl.data.episodes`.
 
-    One std for all pixels is trained; it stays above ``smallest_std`` (a quarter of one of
-    ``levels`` grey levels), because a density on discrete values would grow without bound.
+    One std for all pixels is trained. It starts at that of natural images, as nothing is known
+    about them: with a smaller one the first decoded images are so improbable that training starts
+    with a jolt. It stays above ``smallest_std`` (a quarter of one of ``levels`` grey levels),
+    because a density on discrete values would grow without bound.
 
     Args:
         levels: how many grey levels the data have.
     """
 
-    background = 0.5
-    """The output to start from: the middle of the range."""
+    background = 0.0
+    """The output to start from: none, so that pictures are all of the middle grey."""
+    middle = 0.5
+    """What an encoder sees as 0 and a decoder's output is added to. Without it the grey that all
+    images share is most of their embeddings, addresses start alike, and the first steps are
+    rough; and in bfloat16 an output near 1 would be right to a whole grey level only."""
 
     def __init__(self, levels: int = 256) -> None:
         super().__init__()
         self.smallest_std = 0.25 / levels
-        self.log_std = nn.Parameter(torch.tensor(0.1).log())
+        self.log_std = nn.Parameter(torch.tensor(0.25).log())
 
     def forward(self, output: Tensor) -> Distribution:
-        """``[..., channels, H, W]`` means to a density over images."""
-        mean = output.float()
+        """``[..., channels, H, W]`` means, less the middle, to a density over images."""
+        mean = self.middle + output.float()
         std = (self.log_std.exp() + self.smallest_std).expand_as(mean)
         return Independent(Normal(mean, std, validate_args=False), 3)
 
@@ -66,20 +75,16 @@ LIKELIHOODS: dict[str, type[BernoulliLikelihood] | type[GaussianLikelihood]] = {
 }
 
 
-def dequantise(images: Tensor, generator: torch.Generator, levels: int = 256) -> Tensor:
-    """Add U(0, 1/levels) to grey values k/levels, so that a density over them is bounded.
-
-    Args:
-        images: whole grey levels divided by ``levels``, with any shape, in ``[0, 1)``.
-    """
-    noise = torch.rand(images.shape, generator=generator).to(images.device)
-    return images + noise / levels
+Number = TypeVar("Number", float, Tensor)
 
 
-def bits_per_dimension(nats: Tensor, dimensions: int, levels: int = 256) -> Tensor:
+def bits_per_dimension(nats: Number, dimensions: int, levels: int = 256) -> Number:
     """From nats per image, for a density over pixels in 0..1, to bits per dimension.
 
-    A density over 0..1 becomes one over 0..levels by dividing by ``levels`` per dimension, which
-    adds ``ln levels`` nats each: ``(nats / dimensions + ln levels) / ln 2``.
+    Whole grey levels k with noise u from U(0, 1) are ``x = (k + u) / levels``. A density over
+    0..1 becomes one over 0..levels by dividing by ``levels`` per dimension, which adds
+    ``ln levels`` nats each: ``(nats / dimensions + ln levels) / ln 2``, for 256 levels
+    ``nats / (dimensions ln 2) + 8``. That bounds the bits of the whole levels, which a code
+    without loss needs (Theis et al. 2016, "A note on the evaluation of generative models").
     """
-    return (nats / dimensions + torch.tensor(float(levels)).log()) / torch.tensor(2.0).log()
+    return (nats / dimensions + math.log(levels)) / math.log(2)

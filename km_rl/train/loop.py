@@ -25,6 +25,7 @@ from tqdm import tqdm
 from km_rl.core.elbo import Elbo
 from km_rl.core.linalg import NotPositiveDefiniteError
 from km_rl.errors import InputError, NonFiniteError
+from km_rl.nn.likelihoods import bits_per_dimension
 from km_rl.train.checkpoint import (
     Progress,
     load_checkpoint,
@@ -45,7 +46,12 @@ class Interrupted(KeyboardInterrupt):
 
 
 def train(
-    model: nn.Module, draw: Draw, recipe: Recipe, run: Run, evaluate: Evaluate | None = None
+    model: nn.Module,
+    draw: Draw,
+    recipe: Recipe,
+    run: Run,
+    evaluate: Evaluate | None = None,
+    dimensions: int | None = None,
 ) -> dict[str, float]:
     """Train until ``recipe.steps``, from the run's checkpoint if it has one.
 
@@ -57,6 +63,8 @@ def train(
         draw: episodes with shape (B, T, channels, H, W) from a generator.
         evaluate: from the model, in evaluation mode and without gradients, to named numbers,
             which are logged as ``test/<name>``.
+        dimensions: of an image, if pixels have a density: the bound is then told and logged in
+            bits per dimension too.
 
     Returns:
         The last means and the last evaluation under the keys of `km_rl.train.run`.
@@ -68,6 +76,7 @@ def train(
     """
     recipe.validate()
     loop = _Loop(model, draw, recipe, run, evaluate)
+    loop.dimensions = dimensions
     loop.resume()
     run.start(loop.progress.step)
     try:
@@ -97,6 +106,7 @@ class _Loop:
         self.signals: list[int] = []
         self.latest: dict[str, float] = {}
         self.bar: Any = None
+        self.dimensions: int | None = None
 
     def resume(self) -> None:
         """Go back to the last checkpoint, or to the start."""
@@ -220,9 +230,13 @@ class _Loop:
         rate = self.recipe.learning_rate_at(self.progress.step - 1)
         speed = window["images"] / window["seconds"]
         named = {"bound": bound, **means, "learning_rate": rate}
+        told = f"bound {bound:.2f}"
+        if self.dimensions is not None:
+            named["bits_per_dim"] = bits_per_dimension(bound, self.dimensions)
+            told = f"{named['bits_per_dim']:.3f} bits/dim"
         self._write({f"train/{k}": v for k, v in named.items()} | {"images_per_second": speed})
         self.bar.set_postfix_str(
-            f"bound {bound:.2f}, KL(y) {means['rate_y']:.2f}, KL(z) {means['rate_z']:.2f}, "
+            f"{told}, KL(y) {means['rate_y']:.2f}, KL(z) {means['rate_z']:.2f}, "
             f"{speed:.0f} images/s",
             refresh=False,
         )

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from km_rl.data import Images, all_episodes, draw_episodes
-from km_rl.data.episodes import binarise
+from km_rl.data.episodes import dimensions, pixels
 from km_rl.errors import InputError
 
 
@@ -102,7 +102,7 @@ def test_all_classes_at_once():
 
 def test_dynamic_binarisation_has_the_frequency_of_the_value():
     values = torch.tensor([0, 1, 64, 128, 254, 255], dtype=torch.uint8)
-    drawn = binarise(values.repeat(200_000, 1), "dynamic", rng())
+    drawn = pixels(values.repeat(200_000, 1), "dynamic", rng())
     frequency = drawn.mean(dim=0)
     assert frequency[0] == 0
     assert frequency[-1] == 1
@@ -119,8 +119,39 @@ def test_dynamic_binarisation_is_new_at_each_draw():
 
 def test_static_binarisation_and_none():
     values = torch.tensor([0, 127, 128, 255], dtype=torch.uint8)
-    assert binarise(values, "static", rng()).tolist() == [0, 0, 1, 1]
-    torch.testing.assert_close(binarise(values, "none", rng()), values / 255)
+    assert pixels(values, "static", rng()).tolist() == [0, 0, 1, 1]
+    torch.testing.assert_close(pixels(values, "none", rng()), values / 255)
+
+
+def test_dequantisation_fills_one_grey_level_and_no_more():
+    levels = torch.arange(256, dtype=torch.uint8).expand(200, 256)
+    drawn = pixels(levels, "dequantised", rng())
+    assert drawn.dtype == torch.float32
+    torch.testing.assert_close((drawn * 256).floor(), levels.float())
+    assert 0 <= drawn.min() <= drawn.max() <= 1
+    noise = drawn * 256 - levels
+    assert noise.mean() == pytest.approx(0.5, abs=0.01)
+    assert noise.var() == pytest.approx(1 / 12, abs=0.002)
+
+
+def test_dequantisation_is_new_at_each_draw_and_repeated_by_a_seed():
+    data = Images(torch.full((2, 3, 4, 4), 7, dtype=torch.uint8), torch.zeros(2))
+    generator = rng()
+    first, second = (
+        draw_episodes(data, 1, 2, generator=generator, binarisation="dequantised")
+        for _ in range(2)
+    )
+    assert (first != second).all()
+    again = draw_episodes(data, 1, 2, generator=rng(), binarisation="dequantised")
+    assert torch.equal(first, again)
+    passes = [list(all_episodes(data, 2, seed=s, binarisation="dequantised")) for s in (3, 3, 4)]
+    assert torch.equal(passes[0][0], passes[1][0]) and (passes[0][0] != passes[2][0]).all()
+
+
+def test_only_dequantised_images_have_dimensions():
+    data = Images(torch.zeros((2, 3, 4, 5), dtype=torch.uint8), torch.zeros(2))
+    assert dimensions(data, "dequantised") == 60
+    assert dimensions(data, "dynamic") is None
 
 
 def test_all_episodes_shows_every_image_once():
@@ -156,7 +187,10 @@ def test_all_episodes_of_classes():
         ({"episodes": 0}, r"episodes=0 was given"),
         ({"classes": 0}, r"classes=0 was given"),
         ({"classes": 6}, r"6 classes .* data set of 5 classes: give at most 5\.$"),
-        ({"binarisation": "fuzzy"}, r"'fuzzy' is not known: give one of dynamic, static, none\.$"),
+        (
+            {"binarisation": "fuzzy"},
+            r"'fuzzy' is not known: give one of dynamic, static, none, deq",
+        ),
     ],
 )
 def test_bad_input(arguments, sentence):

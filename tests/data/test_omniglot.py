@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from km_rl.data import omniglot as module
+from km_rl.data import places
 from km_rl.data.omniglot import omniglot
 from km_rl.errors import InputError
 
@@ -30,7 +31,7 @@ DRAWINGS = 4
 def user_cache(tmp_path, monkeypatch) -> Path:
     """Nothing is read from, or left in, the user's own folders."""
     monkeypatch.delenv("KM_RL_DATA", raising=False)
-    monkeypatch.setattr(module, "_user_cache", lambda: tmp_path / "user_cache")
+    monkeypatch.setattr(places, "user_cache", lambda: tmp_path / "user_cache")
     return tmp_path / "user_cache"
 
 

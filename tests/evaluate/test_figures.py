@@ -35,6 +35,13 @@ def test_curves_with_nothing_in_them() -> None:
     assert figures.png(figures.curves({name: {"KM": nothing} for name in "abcd"}))
 
 
+def test_curves_below_zero_are_on_the_scale() -> None:
+    curve = Curve([float(n) for n in range(100)], [-5000.0 - n for n in range(100)])
+    figure = figures.curves({name: {"KM": Curves(curve, Curve([], []))} for name in "abcd"})
+    low, high = figure.axes[0].get_ylim()
+    assert low < -5099 and -5003 < high < 0
+
+
 def test_curves_scale_to_what_comes_after_the_start() -> None:
     images = [float(n) for n in range(1000)]
     values = [5000.0] * 5 + [100.0] * 994 + [float("nan")]

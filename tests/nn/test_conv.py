@@ -66,7 +66,7 @@ def test_no_item_of_an_episode_sees_another(spoil: float) -> None:
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_gradients_reach_every_parameter(likelihood: Likelihood) -> None:
     shape = (3, 32, 32)
-    encoder = ConvEncoder(shape, 8, 10)
+    encoder = ConvEncoder(shape, 8, 10, likelihood)
     decoder = ConvDecoder(10, shape, 8, likelihood)
     images = torch.rand(4, 2, *shape).round()
     decoder(encoder(images)).log_prob(images).sum().backward()
@@ -74,6 +74,16 @@ def test_gradients_reach_every_parameter(likelihood: Likelihood) -> None:
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(("likelihood", "middle"), [("bernoulli", 0.0), ("gaussian", 0.5)])
+def test_an_encoder_that_knows_nothing_is_blind_to_the_middle_alone(
+    likelihood: Likelihood, middle: float
+) -> None:
+    encoder = ConvEncoder((3, 32, 32), 4, 10, likelihood)
+    grey = torch.full((2, 3, 32, 32), middle)
+    assert_close(encoder(grey), torch.zeros(2, 10))
+    assert encoder(grey + 0.1).abs().sum() > 0.1
 
 
 def test_images_of_another_size_are_refused() -> None:
@@ -89,3 +99,5 @@ def test_images_too_small_for_three_halvings_are_refused() -> None:
 def test_an_unknown_likelihood_is_refused() -> None:
     with pytest.raises(InputError, match="bernoulli, gaussian"):
         ConvDecoder(4, (1, 8, 8), 2, "bernouli")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="bernoulli, gaussian"):
+        ConvEncoder((1, 8, 8), 2, 4, "bernouli")  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,14 @@ def test_training_lowers_the_bound_and_logs_every_documented_key(tmp_path: Path)
     assert (result["step"], result["images"]) == (40, 40 * 8)
     parts = ("train/distortion", "train/rate_y", "train/rate_z")
     assert result["train/bound"] == pytest.approx(sum(result[name] for name in parts))
+
+
+def test_a_density_is_logged_in_bits_per_dimension_too(tmp_path: Path) -> None:
+    config, run = TINY, Run(tmp_path, TINY)
+    result = train(new_model(config), draw, config, run, dimensions=28 * 28)
+    assert result.keys() == LOGGED - {"test/bound_nats"} | {"train/bits_per_dim"}
+    by_hand = result["train/bound"] / (28 * 28 * math.log(2)) + 8
+    assert result["train/bits_per_dim"] == pytest.approx(by_hand)
 
 
 @pytest.mark.parametrize("model", ["km", "vae"])
