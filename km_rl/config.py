@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
+from km_rl.baselines.dkm import DKM
+from km_rl.baselines.dnc import DNC, LRUA
 from km_rl.baselines.vae import VAE
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import DATASETS, Binarisation
@@ -24,8 +26,10 @@ class Config(Recipe):
     preset: str = "strokes"
     """What the other settings start from: strokes, paper-omniglot (the default for --dataset
     omniglot) or debug. Each flag overrides one setting."""
-    model: Literal["km", "vae"] = "km"
-    """The Kanerva Machine, or a VAE with the same encoder and decoder."""
+    model: Literal["km", "dkm", "dnc", "lrua", "vae"] = "km"
+    """The Kanerva Machine; or, with the same encoder and decoder, its dynamic successor, a DNC, a
+    DNC that writes to the least used slot, or a VAE. Each ignores the settings it has no use for:
+    a VAE those of a memory, the dynamic machine those of a key, the DNCs `prior_std`."""
 
     dataset: Literal["strokes", "omniglot"] = "strokes"
     """Drawn on the fly (strokes), or real characters (omniglot)."""
@@ -87,7 +91,7 @@ class Config(Recipe):
         above_zero(self, "noise_var", "prior_std")
         if self.name is not None and Path(self.name).name != self.name:
             raise InputError(f"--name is '{self.name}': give one name without a path.")
-        one_of(self, "model", ("km", "vae"))
+        one_of(self, "model", ("km", "dkm", "dnc", "lrua", "vae"))
         one_of(self, "dataset", DATASETS)
         preset(self.preset)
 
@@ -99,6 +103,8 @@ class Config(Recipe):
         """A new model, with weights from torch's random stream."""
         if self.model == "vae":
             return VAE.build(IMAGE_SHAPE, filters=self.filters, code=self.code)
+        if self.model != "km":
+            return self._build_rival()
         return KanervaMachine.build(
             IMAGE_SHAPE,
             filters=self.filters,
@@ -110,6 +116,21 @@ class Config(Recipe):
             address_noise_std=self.address_noise_std,
             prior_std=self.prior_std,
         )
+
+    def _build_rival(self) -> nn.Module:
+        """A baseline with a memory as large as the machine's."""
+        memory: dict[str, Any] = {
+            "filters": self.filters,
+            "slots": self.slots,
+            "code": self.code,
+            "noise_var": self.noise_var,
+            "learn_noise": self.learn_noise,
+        }
+        if self.model == "dkm":
+            return DKM.build(IMAGE_SHAPE, **memory, prior_std=self.prior_std)
+        model = LRUA if self.model == "lrua" else DNC
+        address = {"key": self.key, "address_noise_std": self.address_noise_std}
+        return model.build(IMAGE_SHAPE, **memory, **address)
 
 
 presets: dict[str, Config] = {

@@ -13,6 +13,7 @@ import tyro
 
 from km_rl.baselines.vae import VAE
 from km_rl.config import Config, preset, presets
+from km_rl.core.episodic import EpisodicModel
 from km_rl.core.machine import KanervaMachine
 from km_rl.errors import InputError, NonFiniteError, exit_on_input_error
 from km_rl.train.loop import Interrupted
@@ -45,6 +46,19 @@ def test_the_model_is_built_as_the_settings_say() -> None:
     assert vae(torch.zeros(1, 2, 1, 28, 28)).bound.shape == (1, 2)
 
 
+@pytest.mark.parametrize("kind", ["dkm", "dnc", "lrua"])
+def test_rivals_have_the_machines_memory_and_nets(kind: Any) -> None:
+    config = replace(presets["debug"], model=kind, slots=5, noise_var=0.5, learn_noise=True)
+    model = config.build_model()
+    assert isinstance(model, EpisodicModel)
+    assert model.kind == kind
+    own = {name: model.spec[name] for name in ("slots", "code", "filters", "noise_var")}
+    assert own == {"slots": 5, "code": 3, "filters": 2, "noise_var": 0.5}
+    assert model.write(torch.zeros(1, 2, 1, 28, 28))[0].shape == (1, 5, 3)
+    noise = [p for name, p in model.named_parameters() if name.endswith("log_noise_var")]
+    assert [p.requires_grad for p in noise] == [True]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -61,7 +75,7 @@ def test_the_model_is_built_as_the_settings_say() -> None:
         ({"noise_var": 0.0}, "--noise-var is 0.0: give a finite number above 0."),
         ({"memory_kl_weight": -1.0}, "--memory-kl-weight"),
         ({"dataset": "mnist"}, "--dataset is 'mnist': give one of strokes, omniglot."),
-        ({"model": "gan"}, "--model is 'gan': give one of km, vae."),
+        ({"model": "gan"}, "--model is 'gan': give one of km, dkm, dnc, lrua, vae."),
         ({"schedule": "square"}, "--schedule"),
         ({"preset": "none"}, "There is no preset 'none'"),
     ],

@@ -1,6 +1,7 @@
 """The Differentiable Neural Computer, and LRUA, as the memory of the same auto-encoder.
 
-    write   for t = 1..T:  an LSTM sees e(x_t) and what its heads read before, and writes one word
+    write   y_t ~ q(y|x_t), and for t = 1..T an LSTM that sees e(x_t), f(y_t) and what its heads
+            read before writes one word
     read    y ~ q(y|x),  r_1..r_H = what H heads find for f(y),  z ~ q(z|x, r),  x ~ p(x|z)
     dream   y ~ N(0, I), z = the mean of p(z|r),                 x ~ p(x|z)
 
@@ -8,8 +9,8 @@ with p(z|y, M) = N(linear(r_1..r_H), sigma^2 I). An item is looked up by keys ma
 x, and y is paid for by KL(q(y|x) || N(0, I)), as in the Kanerva Machine: keys made from x would
 carry the image into the prior of z for nothing.
 
-**What is free.** The memory is a deterministic function of the episode. It has no posterior and no
-KL, so what it holds is never counted: the bound is one on ln p(X|M) alone, `Elbo.rate_memory` is
+**What is free.** The memory is a function of the episode and its addresses. It has no posterior and
+no KL, so what it holds is never counted: the bound is one on ln p(X|M) alone, `Elbo.rate_memory` is
 0, and `Elbo.full_bound` does not bound ln p(X).
 
 Graves et al., "Hybrid computing using a neural network with dynamic external memory", Nature 2016;
@@ -17,6 +18,9 @@ Santoro et al., "Meta-learning with memory-augmented neural networks", ICML 2016
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +39,12 @@ from km_rl.nn.initial import EMBEDDING_STD
 from km_rl.nn.mlp import GaussianHead, mlp, normal
 
 Hidden = tuple[Tensor, Tensor]
+
+START_STRENGTH = 8.0
+"""About how sharp a lookup is when training starts."""
+
+START_GATE = 2.0
+"""Log-odds of the gates then, to the side that keeps each item in a slot of its own."""
 
 
 class DNC(EpisodicModel[Slots]):
@@ -62,6 +72,8 @@ class DNC(EpisodicModel[Slots]):
     prices_memory = False
     modes = 3
     """Ways to read: backward, by content, forward."""
+    gates: ClassVar[Sequence[int]] = (-1, 1, 1)
+    """To which side the gates, last in what `_wrote` is given, start: see `START_GATE`."""
 
     def __init__(
         self,
@@ -84,20 +96,21 @@ class DNC(EpisodicModel[Slots]):
         self.sizes = (slots, code, heads)
         self.key_width = key
         self.address_noise_std = address_noise_std
-        self.controller = nn.LSTMCell(width + heads * code, width)
-        self.writer = nn.Linear(2 * width, sum(self._write_sizes()))
-        self.looker = nn.Linear(2 * width, lookup)
+        self.controller = nn.LSTMCell(width + code + heads * code, width)
+        self.writer = nn.Linear(2 * width + code, sum(self._write_sizes()))
+        self.looker = nn.Linear(2 * width + code, lookup)
         self.q_y = GaussianHead(width, key, width).start_sharp(min(START_DIMS, key), START_STD)
         self.question = mlp(key, width, lookup)
         look_at_few(self.question, min(START_DIMS, key))
         self.merge = nn.Linear(heads * code, code)
         self.q_z = GaussianHead(width + code, code, 2 * code, noise_var**0.5).start_as_identity()
         self.log_noise_var = nn.Parameter(torch.tensor(noise_var).log(), requires_grad=learn_noise)
+        self._start()
 
     def elbo(self, images: Tensor, sample_memory: bool = False) -> Elbo:
         """Write the episode in order, then read each image back; see `EpisodicModel.elbo`.
 
-        The memory is not random: ``sample_memory`` changes nothing.
+        The memory has no posterior to draw it from: ``sample_memory`` changes nothing.
         """
         embeddings = self._embed(images)
         with full_precision(embeddings):
@@ -111,7 +124,10 @@ class DNC(EpisodicModel[Slots]):
         )
 
     def write(self, images: Tensor) -> Slots:
-        """The memory after the images (B, T, channels, H, W) were written in their order."""
+        """The memory after the images (B, T, channels, H, W) were written in their order.
+
+        Each is written with one sample of its address.
+        """
         return self._written(self._embed(images))
 
     def address_weights(self, images: Tensor) -> Tensor:
@@ -131,21 +147,44 @@ class DNC(EpisodicModel[Slots]):
         with full_precision(M):
             return self._p_z(memory, torch.randn(len(M), n, self.key_width, device=M.device)).mean
 
+    @torch.no_grad()
+    def _start(self) -> None:
+        """Write each word, its own key in it, to a free slot; look words up by content, sharply.
+
+        From vague lookups, even gates and words that no key fits, every read is about the mean of
+        the memory, and y falls silent before the memory is of any use.
+        """
+        _, code, heads = self.sizes
+        self.writer.weight[:code, -code:] += torch.eye(code)
+        for last in (self.looker, self.question[-1]):
+            bias = last.bias.view(heads, -1)  # type: ignore[operator, union-attr]
+            bias[:, code] += START_STRENGTH
+            bias[:, code + 1 :] += torch.tensor([0.0, 2.0, 0.0][: self.modes])
+        gates = self.writer.bias.split(self._write_sizes())[-len(self.gates) :]
+        for gate, sign in zip(gates, self.gates, strict=True):
+            gate += sign * START_GATE
+
     def _written(self, embeddings: Tensor) -> Slots:
         """The memory after one step of the controller for each embedding of (B, T, width)."""
         slots = Slots.empty(embeddings, *self.sizes)
         hidden: Hidden = (torch.zeros_like(embeddings[:, 0]), torch.zeros_like(embeddings[:, 0]))
         with full_precision(embeddings):
-            for embedding in (embeddings / EMBEDDING_STD).unbind(1):
-                slots, hidden = self._step(slots, hidden, embedding)
+            keys = self.question(self._q_y(embeddings).rsample())[..., : self.sizes[1]]
+            for item in torch.cat([embeddings / EMBEDDING_STD, keys], -1).unbind(1):
+                slots, hidden = self._step(slots, hidden, item)
         return slots
 
-    def _step(self, slots: Slots, hidden: Hidden, embedding: Tensor) -> tuple[Slots, Hidden]:
-        """Write one word, then let the heads read; embeddings have shape (B, width)."""
+    def _step(self, slots: Slots, hidden: Hidden, item: Tensor) -> tuple[Slots, Hidden]:
+        """Write one word, then let the heads read.
+
+        Args:
+            item: an embedding beside the key by which the first head will ask for it, with shape
+                (B, width + C).
+        """
         _, code, heads = self.sizes
         found = (slots.reads @ slots.memory).flatten(1)
-        hidden = self.controller(torch.cat([embedding, found], -1), hidden)
-        seen = torch.cat([hidden[0], embedding], -1)
+        hidden = self.controller(torch.cat([item, found], -1), hidden)
+        seen = torch.cat([hidden[0], item], -1)
         slots = self._wrote(slots, self.writer(seen).split(self._write_sizes(), -1))
         lookup = Lookup.of(self.looker(seen).unflatten(-1, (heads, -1)), code)
         return slots._replace(reads=access.read_weights(slots, lookup, slots.reads)), hidden
@@ -161,7 +200,10 @@ class DNC(EpisodicModel[Slots]):
         usage = access.usage_after(slots.usage, slots.write, slots.reads, free.sigmoid())
         content = access.content_weights(slots.memory, key[:, None], 1 + softplus(strength))
         write = access.write_weights(
-            content[:, 0], access.allocation(usage), allocation_gate.sigmoid(), write_gate.sigmoid()
+            content[:, 0],
+            access.allocation(usage),
+            allocation_gate.sigmoid(),
+            write_gate.sigmoid(),
         )
         return slots._replace(
             memory=access.erase_and_add(slots.memory, write, erase.sigmoid(), add),
@@ -203,6 +245,7 @@ class LRUA(DNC):
 
     kind = "lrua"
     modes = 0
+    gates = (-1,)
 
     def _write_sizes(self) -> list[int]:
         return [self.sizes[1], 1]

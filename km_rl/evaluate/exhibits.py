@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from km_rl.baselines.vae import VAE
+from km_rl.core.episodic import EpisodicModel
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import Images, draw_episodes
 from km_rl.data.corrupt import blank_block, salt_and_pepper
@@ -38,17 +40,16 @@ class Exhibit(NamedTuple):
 
 def exhibits(runs: Sequence[Run], test: Images, seed: int = 0) -> list[Exhibit]:
     """Every exhibit that these runs allow, in the order of the report."""
-    made = [training(runs), reconstructions(runs, test, seed)]
     first = runs[0]
-    if first.machine is None:
-        return [*made, denoising(runs, test, seed)]
-    return [
-        *made,
-        samples(first, first.machine, test, seed),
-        denoising(runs, test, seed),
-        interpolation(first, first.machine, test, seed),
-        addresses(first, first.machine, test, seed),
-    ]
+    made = [training(runs), reconstructions(runs, test, seed)]
+    if first.episodic is not None:
+        made.append(samples(first, first.episodic, test, seed))
+    made.append(denoising(runs, test, seed))
+    if first.machine is not None:
+        made.append(interpolation(first, first.machine, test, seed))
+    if first.episodic is not None:
+        made.append(addresses(first, first.episodic, test, seed))
+    return made
 
 
 def training(runs: Sequence[Run]) -> Exhibit:
@@ -95,7 +96,7 @@ def reconstructions(runs: Sequence[Run], test: Images, seed: int) -> Exhibit:
     )
 
 
-def samples(run: Run, machine: KanervaMachine, test: Images, seed: int) -> Exhibit:
+def samples(run: Run, machine: EpisodicModel[Any], test: Images, seed: int) -> Exhibit:
     """Dreams from memories of episodes of 2, 4 and 12 classes, and of the trained kind."""
     n = 4
     blocks: list[list[Tensor]] = []
@@ -218,7 +219,7 @@ def interpolation(
     )
 
 
-def addresses(run: Run, machine: KanervaMachine, test: Images, seed: int) -> Exhibit:
+def addresses(run: Run, machine: EpisodicModel[Any], test: Images, seed: int) -> Exhibit:
     """How the weights w are spread over the slots."""
     images = _episodes(run, test, seed)
     with undisturbed(machine, seed) as device:
@@ -259,6 +260,6 @@ def _denoised(run: Run, clean: Tensor, noisy: Tensor, steps: int, seed: int) -> 
     """Every pass, on the CPU, with shape (steps, B, T, channels, H, W)."""
     with undisturbed(run.model, seed) as device:
         clean, noisy = clean.to(device), noisy.to(device)
-        if isinstance(run.model, KanervaMachine):
-            return run.model.denoise(clean, noisy, steps).cpu()
-        return run.model.iterate(noisy, steps).cpu()
+        if isinstance(run.model, VAE):
+            return run.model.iterate(noisy, steps).cpu()
+        return run.model.denoise(clean, noisy, steps).cpu()

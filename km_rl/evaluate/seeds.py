@@ -8,8 +8,8 @@ What is written::
         ├── <setting>.csv               curves: step,metric,value,seed (nats per image)
         └── *.png                       the figures of the first machine's report
 
-A setting is a kind of model, ``km`` or ``vae``; where both are given, ``km-under-vae`` is the
-difference of their bounds, seed by seed.
+A setting is a kind of model, ``km`` or ``vae``; where the machine and another are given,
+``km-under-vae`` is the difference of their bounds, seed by seed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.report import PICTURES
 from km_rl.evaluate.results import Row, check_name, number, record, write_csv
 from km_rl.evaluate.runs import Run, read_runs
-from km_rl.evaluate.table import COLUMNS
+from km_rl.evaluate.table import COLUMNS, PRICED
 
 NATS = (*COLUMNS.values(), "bound_with_kl_memory_nats")
 COSTS = {"images_seen": "images", "training_seconds": "seconds", "parameters": "parameters"}
@@ -48,8 +48,8 @@ BY_MODEL = frozenset(
     "slots key noise_var learn_noise address_noise_std prior_std sample_memory "
     "address_kl_warmup_steps memory_kl_weight learning_rate".split()
 )
-"""Settings in which a VAE may differ from a machine: those it does not have, and the step size,
-as each model is compared at its best."""
+"""Settings in which another model may differ from a machine: those that not all have, and the
+step size, as each model is compared at its best. Models with a memory have the same slots."""
 
 
 class Scored(NamedTuple):
@@ -141,14 +141,21 @@ def _check_finished(run: Run) -> None:
 
 def _check_like(first: Run, run: Run) -> None:
     """Refuse settings that differ, but for those in which they may."""
-    free = FREE if run.kind == first.kind else FREE | BY_MODEL
-    for name in sorted((first.config.keys() | run.config.keys()) - free):
+    for name in sorted((first.config.keys() | run.config.keys()) - _free(first, run)):
         mine, theirs = first.config.get(name), run.config.get(name)
         if mine != theirs:
             raise InputError(
                 f"'{first.folder}' was trained with {name}={mine} and '{run.folder}' with "
                 f"{name}={theirs}: give runs that differ in nothing but model and seed."
             )
+
+
+def _free(first: Run, run: Run) -> frozenset[str]:
+    """Settings in which these two may differ."""
+    if run.kind == first.kind:
+        return FREE
+    both_remember = first.episodic is not None and run.episodic is not None
+    return FREE | BY_MODEL - ({"slots"} if both_remember else set())
 
 
 def _setting(run: Run, name: str) -> int:
@@ -223,7 +230,8 @@ def _entries(folder: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
 def _complete(run: Run, entries: Mapping[Path, Mapping[str, float]]) -> dict[str, float] | None:
     """By metric; None for a run that is missing, or was trained further since."""
     entry = entries.get(run.folder.resolve())
-    keys = dict(zip(NATS, NATS, strict=True)) | COSTS
+    nats = [name for name in NATS if run.prices_memory or name not in PRICED]
+    keys = dict(zip(nats, nats, strict=True)) | COSTS
     if entry is None or not all(key in entry for key in keys.values()):
         return None
     if entry["images"] != run.last("images"):
@@ -232,30 +240,31 @@ def _complete(run: Run, entries: Mapping[Path, Mapping[str, float]]) -> dict[str
 
 
 def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[Row]:
-    """The rows of every setting, and of the machine's gap to the VAE where both are there."""
+    """The rows of every setting, and of the machine's gap to every other."""
     rows = []
     for setting, scored in settings.items():
         made = provenance(scored)
-        for metric in (*NATS, *COSTS):
+        for metric in scored[0].numbers:
             values = [one.numbers[metric] for one in scored]
             rows.append(Row(experiment, setting, metric, *interval(values), len(values), *made))
-    return [*rows, *_gap(experiment, settings)]
+    rivals = [kind for kind in settings if kind != "km"]
+    return rows + [row for kind in rivals for row in _gap(experiment, settings, kind)]
 
 
-def _gap(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[Row]:
-    """By how much the machine's bound is under the VAE's, paired by seed."""
+def _gap(experiment: str, settings: Mapping[str, Sequence[Scored]], rival: str) -> list[Row]:
+    """By how much the machine's bound is under the rival's, paired by seed."""
     km = {one.seed: one for one in settings.get("km", ())}
-    vae = {one.seed: one for one in settings.get("vae", ())}
-    seeds = sorted(km.keys() & vae.keys())
+    other = {one.seed: one for one in settings[rival]}
+    seeds = sorted(km.keys() & other.keys())
     if not seeds:
         return []
-    pairs = [(km[seed], vae[seed]) for seed in seeds]
+    pairs = [(km[seed], other[seed]) for seed in seeds]
     metric = "bound_nats"
     gaps = [theirs.numbers[metric] - mine.numbers[metric] for mine, theirs in pairs]
     made = (provenance(one) for one in zip(*pairs, strict=True))
     hardware, command, commit = map(_joined, (" + ", " && ", "+"), zip(*made, strict=True))
     numbers = (*interval(gaps), len(gaps))
-    return [Row(experiment, "km-under-vae", metric, *numbers, hardware, command, commit)]
+    return [Row(experiment, f"km-under-{rival}", metric, *numbers, hardware, command, commit)]
 
 
 def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:

@@ -16,7 +16,8 @@ class Score(NamedTuple):
     Attributes:
         nats: what `bound` returns with the memory at its mean, and with a draw of M ~ q(M|X)
             ``bound_sampled_memory_nats`` and ``bound_sampled_memory_with_kl_memory_nats``. The
-            last is the one that bounds -ln p(X): that bound is an expectation over q(M|X).
+            last is the one that bounds -ln p(X): that bound is an expectation over q(M|X). A
+            memory that has no posterior, and hence no KL, lacks all that are `PRICED`.
         images: images seen in training; None where no metrics were kept.
         parameters: trained numbers of the model.
         seconds: training time.
@@ -83,6 +84,14 @@ COLUMNS = {
 }
 """Column of the table to key of `Score.nats`."""
 
+PRICED = (
+    "kl_memory_nats",
+    "bound_with_kl_memory_nats",
+    "bound_sampled_memory_nats",
+    "bound_sampled_memory_with_kl_memory_nats",
+)
+"""What only a memory with a posterior has, or a model without a memory."""
+
 
 def score(
     run: Run, test: Images, *, seed: int = 0, passes: int = 1, limit: int | None = None
@@ -106,14 +115,15 @@ def score(
     has_memory = at_mean["kl_memory_nats"] > 0
     drawn = nats(sample_memory=True) if has_memory else at_mean
     images = run.last("images")
+    every = {
+        **at_mean,
+        "bound_sampled_memory_nats": drawn["bound_nats"],
+        "bound_sampled_memory_with_kl_memory_nats": drawn["bound_with_kl_memory_nats"],
+    }
     return Score(
         run.label,
         run.kind,
-        {
-            **at_mean,
-            "bound_sampled_memory_nats": drawn["bound_nats"],
-            "bound_sampled_memory_with_kl_memory_nats": drawn["bound_with_kl_memory_nats"],
-        },
+        {name: nats for name, nats in every.items() if run.prices_memory or name not in PRICED},
         None if images is None else int(images),
         run.parameters,
         run.last("seconds"),
@@ -133,28 +143,49 @@ def _pair(scores: Sequence[Score]) -> tuple[Score, Score] | None:
 
 
 def text_table(scores: Sequence[Score]) -> str:
-    """The table for the terminal, a line per model, and the gap in two sentences."""
+    """The table for the terminal, a line per model, and the gaps in sentences."""
     rows = [["", *COLUMNS]]
-    rows += [[s.label, *(f"{s.nats[key]:.2f}" for key in COLUMNS.values())] for s in scores]
+    rows += [[one.label, *cells(one)] for one in scores]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["Nats per image on the test set, lower is better."]
-    for label, *cells in rows:
-        padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+    for label, *numbers in rows:
+        padded = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
         lines.append("  ".join([label.ljust(widths[0]), *padded]))
     return "\n".join([*lines, *sentences(scores)])
 
 
+def cells(one: Score) -> list[str]:
+    """The columns of a model; a dash for what it does not have."""
+    nats = (one.nats.get(key) for key in COLUMNS.values())
+    return ["-" if value is None else f"{value:.2f}" for value in nats]
+
+
 def sentences(scores: Sequence[Score]) -> list[str]:
-    """The gap between machine and VAE, and what it leaves out; nothing without both."""
-    pair, nats = _pair(scores), gap(scores)
-    if pair is None or nats is None:
+    """How far the first model with a memory is from each other kind, and what that leaves out."""
+    first, *others = scores
+    rivals = {one.kind: one for one in reversed(others) if one.kind != first.kind}
+    if first.kind == "vae" or not rivals:
         return []
-    km, vae = pair
-    told = [
-        f"The KM is {abs(nats):.1f} nats {'under' if nats >= 0 else 'over'} the VAE per image.",
-        f"What its memory holds (KL(M)/T = {km.nats['kl_memory_nats']:.1f}) is not counted in "
-        f"the bound.",
-    ]
-    if km.images != vae.images:
-        told.append("The two have not seen the same number of images.")
+    told = [_gap_to(first, rival) for rival in reversed(rivals.values())]
+    held = first.nats.get("kl_memory_nats")
+    told.append(
+        "What its memory holds has no KL, and the bound does not count it."
+        if held is None
+        else f"What its memory holds (KL(M)/T = {held:.1f}) is not counted in the bound."
+    )
+    unlike = [one.kind.upper() for one in rivals.values() if one.images != first.images]
+    if unlike:
+        told.append(
+            f"The {first.kind.upper()} has not seen the same number of images as the "
+            f"{' and the '.join(reversed(unlike))}."
+        )
     return told
+
+
+def _gap_to(first: Score, rival: Score) -> str:
+    nats = rival.nats["bound_nats"] - first.nats["bound_nats"]
+    side = "under" if nats >= 0 else "over"
+    return (
+        f"The {first.kind.upper()} is {abs(nats):.1f} nats {side} the {rival.kind.upper()} "
+        f"per image."
+    )

@@ -10,6 +10,7 @@ from km_rl.baselines.vae import VAE
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import Splits
 from km_rl.data.strokes import strokes
+from km_rl.evaluate.runs import MODELS, Model
 
 CONFIG: dict[str, Any] = {
     "dataset": "strokes",
@@ -35,7 +36,12 @@ def tiny_vae() -> VAE:
     return VAE.build(filters=2, code=3)
 
 
-def finished(folder: Path, model: KanervaMachine | VAE, **config: Any) -> Path:
+def tiny_rival(kind: str) -> Model:
+    """A baseline with a memory of the tiny machine's size."""
+    return MODELS[kind].build(filters=2, slots=4, code=3)
+
+
+def finished(folder: Path, model: Model, **config: Any) -> Path:
     """A run folder with config, metrics and weights."""
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({**CONFIG, **config}))
