@@ -129,7 +129,7 @@ class Config(Recipe):
         if self.model == "dkm":
             return DKM.build(IMAGE_SHAPE, **memory, prior_std=self.prior_std)
         model = LRUA if self.model == "lrua" else DNC
-        address = {"key": self.key, "address_noise_std": self.address_noise_std}
+        address: dict[str, Any] = {"key": self.key, "address_noise_std": self.address_noise_std}
         return model.build(IMAGE_SHAPE, **memory, **address)
 
 

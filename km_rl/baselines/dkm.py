@@ -82,7 +82,8 @@ class DKM(EpisodicModel[Memory]):
         above_zero(noise_var=noise_var, prior_std=prior_std, address_std=address_std)
         width: int = encoder.width  # type: ignore[assignment]
         self.code = mlp(width, width, code)
-        self.code[0].weight.data /= EMBEDDING_STD  # type: ignore[operator]
+        first: nn.Linear = self.code[0]  # type: ignore[assignment]
+        first.weight.data /= EMBEDDING_STD
         self.prior = MemoryPrior(slots, code, noise_var, learn_noise, prior_std)
         nn.init.normal_(self.prior.mean, std=slots**-0.5)  # at 0, every address would stay 0
         self.log_address_std = nn.Parameter(torch.tensor(address_std).log())

@@ -9,9 +9,9 @@ with p(z|y, M) = N(linear(r_1..r_H), sigma^2 I). An item is looked up by keys ma
 x, and y is paid for by KL(q(y|x) || N(0, I)), as in the Kanerva Machine: keys made from x would
 carry the image into the prior of z for nothing.
 
-**What is free.** The memory is a function of the episode and its addresses. It has no posterior and
-no KL, so what it holds is never counted: the bound is one on ln p(X|M) alone, `Elbo.rate_memory` is
-0, and `Elbo.full_bound` does not bound ln p(X).
+**What is free.** The memory is a function of the episode and its addresses. It has no posterior
+and no KL, so what it holds is never counted: the bound is one on ln p(X|M) alone,
+`Elbo.rate_memory` is 0, and `Elbo.full_bound` does not bound ln p(X).
 
 Graves et al., "Hybrid computing using a neural network with dynamic external memory", Nature 2016;
 Santoro et al., "Meta-learning with memory-augmented neural networks", ICML 2016.
@@ -157,7 +157,7 @@ class DNC(EpisodicModel[Slots]):
         _, code, heads = self.sizes
         self.writer.weight[:code, -code:] += torch.eye(code)
         for last in (self.looker, self.question[-1]):
-            bias = last.bias.view(heads, -1)  # type: ignore[operator, union-attr]
+            bias = last.bias.view(heads, -1)  # type: ignore[operator]
             bias[:, code] += START_STRENGTH
             bias[:, code + 1 :] += torch.tensor([0.0, 2.0, 0.0][: self.modes])
         gates = self.writer.bias.split(self._write_sizes())[-len(self.gates) :]

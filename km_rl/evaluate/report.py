@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from km_rl.core.episodic import EpisodicModel
+from km_rl.core.prior import MemoryPrior
 from km_rl.data import Images, load
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate import page
@@ -159,11 +160,12 @@ def _memory(run: Run, model: EpisodicModel[Any]) -> str:
         size += f", keys of S = {S}"
     if not model.prices_memory:
         return f"{size}; a function of the episode that has no KL: what it holds is not counted"
+    prior: MemoryPrior = model.prior  # type: ignore[assignment]
     weight = run.config.get("memory_kl_weight", 0)
     counted = f"counted with weight {weight:g} in training" if weight else "not trained on"
     drawn = ", drawn in training" if run.config.get("sample_memory") else ""
     return (
-        f"{size}, noise variance {float(model.prior.noise_var):.3g}; "
+        f"{size}, noise variance {float(prior.noise_var):.3g}; "
         f"M read at its mean unless said otherwise{drawn}; "
         f"KL(M) not in the bound and {counted}"
     )

@@ -83,7 +83,7 @@ def test_writing_passes_gradcheck() -> None:
 def test_the_memory_is_the_prior_given_all_addresses_at_once(machine: DKM) -> None:
     z, prior = torch.randn(B, T, C), machine.prior()
     w, memory = machine._written(z, prior)
-    assert_close(tuple(memory), condition(*prior, w, z, 0.5), rtol=1e-4, atol=1e-4)
+    assert_close(tuple(memory), condition(prior.mean, prior.cov, w, z, 0.5), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.usefixtures("no_sampling")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ STEPS = {"dnc": twins.dnc_step, "lrua": twins.lrua_step}
 
 @pytest.fixture(params=MODELS)
 def model(request: pytest.FixtureRequest) -> DNC:
-    sizes = {"slots": K, "code": C, "key": 3, "heads": HEADS}
+    sizes: dict[str, Any] = {"slots": K, "code": C, "key": 3, "heads": HEADS}
     return MODELS[request.param].build(filters=2, **sizes).double()
 
 
@@ -183,7 +185,7 @@ def test_a_freed_slot_is_free_again() -> None:
     assert_close(after, expected)
 
 
-@pytest.mark.parametrize("mode", [0, 2])
+@pytest.mark.parametrize("mode", [0, 2], ids=["backward", "forward"])
 def test_links_lead_to_what_was_written_before_and_after(mode: int) -> None:
     order = [3, 0, 4, 1]
     slots = Slots.empty(torch.zeros(1, dtype=torch.float64), K, C, 1)
@@ -196,12 +198,8 @@ def test_links_lead_to_what_was_written_before_and_after(mode: int) -> None:
     assert torch.equal(slots.precedence[0], torch.eye(K, dtype=torch.float64)[order[-1]])
     modes = torch.eye(3, dtype=torch.float64)[mode][None, None]
     lookup = Lookup(torch.zeros(1, 1, C, dtype=torch.float64), torch.ones(1, 1), modes)
-    pairs = (
-        zip(order[1:], order[:-1], strict=True)
-        if mode == 0
-        else zip(order[:-1], order[1:], strict=True)
-    )
-    for here, there in pairs:
+    for earlier, later in pairwise(order):
+        here, there = (later, earlier) if mode == 0 else (earlier, later)
         at = torch.eye(K, dtype=torch.float64)[here][None, None]
         read = access.read_weights(slots, lookup, at)
         assert torch.equal(read[0, 0], torch.eye(K, dtype=torch.float64)[there])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from km_rl.baselines.vae import VAE
+from km_rl.core.episodic import EpisodicModel
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import Splits
 from km_rl.data.strokes import strokes
@@ -38,7 +39,9 @@ def tiny_vae() -> VAE:
 
 def tiny_rival(kind: str) -> Model:
     """A baseline with a memory of the tiny machine's size."""
-    return MODELS[kind].build(filters=2, slots=4, code=3)
+    model = MODELS[kind]
+    assert issubclass(model, EpisodicModel)
+    return model.build(filters=2, slots=4, code=3)
 
 
 def finished(folder: Path, model: Model, **config: Any) -> Path:

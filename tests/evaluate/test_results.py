@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,7 @@ from finished_runs import finished, tiny_machine, tiny_rival, tiny_vae
 from km_rl.errors import InputError
 from km_rl.evaluate.readme import with_tables
 from km_rl.evaluate.results import Row, number, read, record
+from km_rl.evaluate.runs import Model
 from km_rl.evaluate.seeds import COSTS, MOST_BYTES, NATS, interval, record_runs, thinned
 from km_rl.evaluate.table import PRICED
 
@@ -42,8 +44,8 @@ def evaluated(holder: Path, entries: list[dict[str, Any]], images: str = IMAGES)
 
 def trained(place: Path, kind: str, n: int, **config: Any) -> Path:
     about = {**ABOUT, "command": command(kind, n), **config.pop("about", {})}
-    tiny = {"km": tiny_machine, "vae": tiny_vae}
-    model = tiny[kind]() if kind in tiny else tiny_rival(kind)
+    tiny: dict[str, Callable[[], Model]] = {"km": tiny_machine, "vae": tiny_vae}
+    model: Model = tiny[kind]() if kind in tiny else tiny_rival(kind)
     settings = {"steps": 50, "seed": n, **config}
     return finished(place / f"{kind}-{n}", model, about=about, **settings)
 
