@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from km_rl.baselines.dkm import DKM
+    from km_rl.baselines.dnc import DNC, LRUA
     from km_rl.baselines.vae import VAE
     from km_rl.config import Config, presets
     from km_rl.core.elbo import Elbo
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "DKM": "km_rl.baselines.dkm",
+    "DNC": "km_rl.baselines.dnc",
+    "LRUA": "km_rl.baselines.dnc",
     "Config": "km_rl.config",
     "Elbo": "km_rl.core.elbo",
     "InputError": "km_rl.errors",
@@ -31,6 +36,9 @@ _HOME = {
     "presets": "km_rl.config",
 }
 __all__ = [
+    "DKM",
+    "DNC",
+    "LRUA",
     "VAE",
     "Config",
     "Elbo",

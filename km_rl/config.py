@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
+from km_rl.baselines.dkm import DKM
+from km_rl.baselines.dnc import DNC, LRUA
 from km_rl.baselines.vae import VAE
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import DATASETS, Binarisation
@@ -21,13 +23,15 @@ INK = (1, 28, 28)
 
 @dataclass(frozen=True)
 class Config(Recipe):
-    """A training run. The Kanerva Machine and its baseline share every setting but `model`."""
+    """A training run. The Kanerva Machine and its baselines share every setting but `model`."""
 
     preset: str = "strokes"
     """What the other settings start from: strokes, paper-omniglot or paper-cifar10 (the defaults
     for --dataset omniglot and cifar10) or debug. Each flag overrides one setting."""
-    model: Literal["km", "vae"] = "km"
-    """The Kanerva Machine, or a VAE with the same encoder and decoder."""
+    model: Literal["km", "dkm", "dnc", "lrua", "vae"] = "km"
+    """The Kanerva Machine; or, with the same encoder and decoder, its dynamic successor, a DNC, a
+    DNC that writes to the least used slot, or a VAE. Each ignores the settings it has no use for:
+    a VAE those of a memory, the dynamic machine those of a key, the DNCs `prior_std`."""
 
     dataset: Literal["strokes", "omniglot", "cifar10"] = "strokes"
     """Drawn on the fly (strokes), real characters (omniglot) or colour photographs (cifar10)."""
@@ -101,7 +105,7 @@ class Config(Recipe):
         above_zero(self, "noise_var", "prior_std")
         if self.name is not None and Path(self.name).name != self.name:
             raise InputError(f"--name is '{self.name}': give one name without a path.")
-        one_of(self, "model", ("km", "vae"))
+        one_of(self, "model", ("km", "dkm", "dnc", "lrua", "vae"))
         one_of(self, "dataset", DATASETS)
         preset(self.preset)
 
@@ -113,6 +117,8 @@ class Config(Recipe):
         """A new model, with weights from torch's random stream."""
         if self.model == "vae":
             return VAE.build(self.image_shape, self.filters, self.likelihood, self.code)
+        if self.model != "km":
+            return self._build_rival()
         return KanervaMachine.build(
             self.image_shape,
             filters=self.filters,
@@ -125,6 +131,23 @@ class Config(Recipe):
             address_noise_std=self.address_noise_std,
             prior_std=self.prior_std,
         )
+
+    def _build_rival(self) -> nn.Module:
+        """A baseline with a memory as large as the machine's."""
+        shared: dict[str, Any] = {
+            "image_shape": self.image_shape,
+            "filters": self.filters,
+            "likelihood": self.likelihood,
+            "slots": self.slots,
+            "code": self.code,
+            "noise_var": self.noise_var,
+            "learn_noise": self.learn_noise,
+        }
+        if self.model == "dkm":
+            return DKM.build(**shared, prior_std=self.prior_std)
+        model = LRUA if self.model == "lrua" else DNC
+        address: dict[str, Any] = {"key": self.key, "address_noise_std": self.address_noise_std}
+        return model.build(**shared, **address)
 
 
 presets: dict[str, Config] = {

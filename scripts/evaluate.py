@@ -23,7 +23,7 @@ class Args:
     """Runs to compare, under the conditions they were trained under."""
 
     runs: Positional[tuple[Path, ...]]
-    """Run folders: of the machine, of the VAE, or of both."""
+    """Run folders: of the machine, of its rivals, or of both."""
     data_dir: Path | None = None
     """Where the data lie; by default where they lay in training, then KM_RL_DATA."""
     passes: int = 4

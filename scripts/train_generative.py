@@ -1,9 +1,9 @@
-"""Train the Kanerva Machine, or a VAE with the same nets, on images.
+"""Train the Kanerva Machine, or a rival with the same nets, on images.
 
 The same command resumes an interrupted run. Examples:
 
     python scripts/train_generative.py                        # on the built-in strokes
-    python scripts/train_generative.py --model vae
+    python scripts/train_generative.py --model vae            # or dkm, dnc, lrua
     python scripts/train_generative.py --dataset omniglot --data-dir DIR
     python scripts/train_generative.py --dataset cifar10 --data-dir DIR
     accelerate launch --num_processes 2 scripts/train_generative.py

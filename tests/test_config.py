@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ import tyro
 
 from km_rl.baselines.vae import VAE
 from km_rl.config import Config, preset, presets
+from km_rl.core.episodic import EpisodicModel
 from km_rl.core.machine import KanervaMachine
 from km_rl.errors import InputError, NonFiniteError, exit_on_input_error
 from km_rl.nn.likelihoods import GaussianLikelihood
@@ -43,15 +44,16 @@ def test_the_paper_s_colour_images_are_a_preset() -> None:
     assert config.likelihood == "gaussian" and presets["paper-omniglot"].likelihood == "bernoulli"
 
 
-@pytest.mark.parametrize("model", ["km", "vae"])
-def test_a_model_of_dequantised_images_has_a_density(model: Literal["km", "vae"]) -> None:
+@pytest.mark.parametrize("model", ["km", "dkm", "dnc", "lrua", "vae"])
+def test_a_model_of_dequantised_images_has_a_density(model: Any) -> None:
     config = replace(presets["paper-cifar10"], model=model, filters=2, slots=4, code=3, key=3)
     made = config.build_model()
-    assert isinstance(made, KanervaMachine | VAE)
-    assert made.spec["likelihood"] == "gaussian"
+    assert isinstance(made, EpisodicModel | VAE)
+    assert made.kind == model and made.spec["likelihood"] == "gaussian"
     images = torch.rand(1, 2, 3, 32, 32)
     assert made(images).bound.shape == (1, 2)
     assert isinstance(made.decoder.likelihood, GaussianLikelihood)
+    assert made.encoder.middle == GaussianLikelihood.middle
 
 
 def test_the_model_is_built_as_the_settings_say() -> None:
@@ -64,6 +66,19 @@ def test_the_model_is_built_as_the_settings_say() -> None:
     vae = replace(config, model="vae").build_model()
     assert isinstance(vae, VAE)
     assert vae(torch.zeros(1, 2, 1, 28, 28)).bound.shape == (1, 2)
+
+
+@pytest.mark.parametrize("kind", ["dkm", "dnc", "lrua"])
+def test_rivals_have_the_machines_memory_and_nets(kind: Any) -> None:
+    config = replace(presets["debug"], model=kind, slots=5, noise_var=0.5, learn_noise=True)
+    model = config.build_model()
+    assert isinstance(model, EpisodicModel)
+    assert model.kind == kind
+    own = {name: model.spec[name] for name in ("slots", "code", "filters", "noise_var")}
+    assert own == {"slots": 5, "code": 3, "filters": 2, "noise_var": 0.5}
+    assert model.write(torch.zeros(1, 2, 1, 28, 28))[0].shape == (1, 5, 3)
+    noise = [p for name, p in model.named_parameters() if name.endswith("log_noise_var")]
+    assert [p.requires_grad for p in noise] == [True]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +97,7 @@ def test_the_model_is_built_as_the_settings_say() -> None:
         ({"noise_var": 0.0}, "--noise-var is 0.0: give a finite number above 0."),
         ({"memory_kl_weight": -1.0}, "--memory-kl-weight"),
         ({"dataset": "mnist"}, "--dataset is 'mnist': give one of strokes, omniglot, cifar10."),
-        ({"model": "gan"}, "--model is 'gan': give one of km, vae."),
+        ({"model": "gan"}, "--model is 'gan': give one of km, dkm, dnc, lrua, vae."),
         ({"schedule": "square"}, "--schedule"),
         ({"preset": "none"}, "There is no preset 'none'"),
     ],

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MODELS = ("km", "dkm", "dnc", "lrua", "vae")
 
 
 def run(script: str, *arguments: object) -> str:
@@ -24,13 +25,13 @@ def run(script: str, *arguments: object) -> str:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A machine and a VAE, trained for 20 steps each."""
+    """Every model, the machine first, trained for 20 steps each."""
     folder = tmp_path_factory.mktemp("runs")
     common = ("--preset", "debug", "--run-dir", folder, "--threads", 1)
-    for model in ("km", "vae"):
+    for model in MODELS:
         told = run("train_generative.py", *common, "--model", model)
         assert told.splitlines()[-1].endswith("report.html")
-    return [folder / "debug-km-0", folder / "debug-vae-0"]
+    return [folder / f"debug-{model}-0" for model in MODELS]
 
 
 def test_training_leaves_a_whole_run_folder(runs: list[Path]) -> None:
@@ -50,7 +51,7 @@ def test_evaluation_compares_and_results_are_recorded(runs: list[Path], tmp_path
     run("results.py", *runs, "--folder", tmp_path)
     with (tmp_path / "summary.csv").open(newline="") as file:
         settings = {row["setting"] for row in csv.DictReader(file)}
-    assert settings == {"km", "vae", "km-under-vae"}
+    assert settings == {*MODELS, *(f"km-under-{model}" for model in MODELS[1:])}
 
 
 def test_a_finished_run_is_not_trained_again(runs: list[Path]) -> None:
@@ -60,7 +61,9 @@ def test_a_finished_run_is_not_trained_again(runs: list[Path]) -> None:
 
 
 def test_a_benchmark_prints_its_ratio() -> None:
-    assert "ratio_to_vae" in run("benchmark.py", "step", "--repeats", 1, "--episodes", 1)
+    told = run("benchmark.py", "step", "--repeats", 1, "--episodes", 1, "--length", 2)
+    for ratio in ("ratio_to_vae", *(f"{kind}_ratio_to_machine" for kind in MODELS[1:-1])):
+        assert ratio in told
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
-"""The learned address (Wu et al. 2018, section 3.1): key b = f(y), weights w = A b."""
+"""Where to write and read: a learned address, or the one that fits the memory best.
+
+The Kanerva Machine learns it (Wu et al. 2018a, section 3.1): key b = f(y), weights w = A b. Its
+dynamic successor solves for it (Wu et al. 2018b): w is a ridge regression of the code on M.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from km_rl.core.linalg import full_precision
+from km_rl.core.linalg import cholesky, full_precision
 from km_rl.nn.mlp import mlp
 
 START_DIMS = 4
@@ -30,7 +34,7 @@ class Addressing(nn.Module):
         super().__init__()
         self.key = mlp(key, key, key)
         self.addresses = nn.Parameter(torch.randn(slots, key))
-        self._start(min(START_DIMS, key), key)
+        look_at_few(self.key, min(START_DIMS, key))
 
     def forward(self, y: Float[Tensor, "*B S"]) -> Float[Tensor, "*B K"]:
         """w = A b with b = f(y), the rows of A scaled to length 1."""
@@ -38,10 +42,44 @@ class Addressing(nn.Module):
             A = normalize(self.addresses, dim=-1)
             return self.key(y.float()) @ A.mT
 
-    @torch.no_grad()
-    def _start(self, dims: int, key: int) -> None:
-        """Let f look at the first entries of y only, with kinks all over their range."""
-        first: nn.Linear = self.key[0]  # type: ignore[assignment]
-        first.weight[:, :dims] *= (key / dims) ** 0.5
-        first.weight[:, dims:] *= 0.02
-        nn.init.normal_(first.bias)
+
+@torch.no_grad()
+def look_at_few(net: nn.Sequential, dims: int) -> None:
+    """Let an `mlp` start to look at its first inputs only, with kinks all over their range."""
+    first: nn.Linear = net[0]  # type: ignore[assignment]
+    first.weight[:, :dims] *= (first.in_features / dims) ** 0.5
+    first.weight[:, dims:] *= 0.02
+    nn.init.normal_(first.bias)
+
+
+def least_squares_address(
+    M: Float[Tensor, "*#B K C"],
+    z: Float[Tensor, "*#B T C"],
+    noise_var: Float[Tensor, ""] | float,
+) -> Float[Tensor, "... T K"]:
+    r"""The most likely address of each code under w ~ N(0, I_K) and z ~ N(w M, sigma^2 I_C).
+
+    .. math::
+        w = \arg\min_w \tfrac{1}{\sigma^2} |z - w M|^2 + |w|^2
+          = z M^T (M M^T + \sigma^2 I_K)^{-1} = z (M^T M + \sigma^2 I_C)^{-1} M^T
+
+    The second form is solved where there are more slots than columns: the smaller side is
+    factored, and either is well conditioned by the ridge.
+
+    Raises:
+        NotPositiveDefiniteError: the factored side holds NaN.
+    """
+    K, C = M.shape[-2:]
+    with full_precision(M):
+        side = M @ M.mT if K <= C else M.mT @ M
+        L = cholesky(side + noise_var * torch.eye(min(K, C), dtype=M.dtype, device=M.device))
+        if K <= C:
+            return _solved(L, z.to(M.dtype) @ M.mT)
+        return _solved(L, z.to(M.dtype)) @ M.mT
+
+
+def _solved(L: Tensor, rows: Tensor) -> Tensor:
+    """rows (L L^T)^-1."""
+    batch = torch.broadcast_shapes(L.shape[:-2], rows.shape[:-2])
+    L, rows = (x.expand(*batch, *x.shape[-2:]) for x in (L, rows))
+    return torch.cholesky_solve(rows.mT, L).mT

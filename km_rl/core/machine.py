@@ -9,22 +9,20 @@ Wu, Wayne, Graves & Lillicrap, "The Kanerva Machine: a generative distributed me
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, kl_divergence
+from torch.distributions import Independent, kl_divergence
 
 from km_rl.core.addressing import START_DIMS, START_STD, Addressing
 from km_rl.core.elbo import Elbo
+from km_rl.core.episodic import EpisodicModel
 from km_rl.core.linalg import full_precision
 from km_rl.core.memory import Memory, kl_written, sample_written
 from km_rl.core.prior import MemoryPrior
-from km_rl.errors import InputError, above_zero, at_least_one
-from km_rl.nn.conv import ConvDecoder, ConvEncoder
-from km_rl.nn.likelihoods import Likelihood
+from km_rl.errors import above_zero, at_least_one
 from km_rl.nn.mlp import GaussianHead, normal
-from km_rl.nn.weights import SelfDescribing
 
 
 class Reading(NamedTuple):
@@ -41,7 +39,7 @@ class Reading(NamedTuple):
     q_z: Independent
 
 
-class KanervaMachine(SelfDescribing):
+class KanervaMachine(EpisodicModel[Memory]):
     """The generative model and its inference networks.
 
     Args:
@@ -75,11 +73,10 @@ class KanervaMachine(SelfDescribing):
         address_noise_std: float = 0.2,
         prior_std: float = 1.0,
     ) -> None:
-        super().__init__()
+        super().__init__(encoder, decoder)
         at_least_one(slots=slots, code=code, key=key)
         above_zero(noise_var=noise_var, prior_std=prior_std)
         width: int = encoder.width  # type: ignore[assignment]
-        self.encoder, self.decoder = encoder, decoder
         self.addressing = Addressing(slots, key)
         self.prior = MemoryPrior(slots, code, noise_var, learn_noise, prior_std)
         self.q_y = GaussianHead(width, key, width).start_sharp(min(START_DIMS, key), START_STD)
@@ -88,43 +85,6 @@ class KanervaMachine(SelfDescribing):
         self.q_z_read.start_as_identity()
         self.address_noise_std = address_noise_std
         self.key_width = key
-        self.spec: dict[str, Any] = {}
-
-    @classmethod
-    def build(
-        cls,
-        image_shape: tuple[int, int, int] = (1, 28, 28),
-        filters: int = 16,
-        likelihood: Likelihood = "bernoulli",
-        slots: int = 64,
-        code: int = 100,
-        key: int = 50,
-        **options: Any,
-    ) -> KanervaMachine:
-        """The machine with the paper's encoder and decoder; ``options`` as in the class."""
-        at_least_one(filters=filters, slots=slots, code=code, key=key)
-        machine = cls(
-            ConvEncoder(image_shape, filters, 2 * code, likelihood),
-            ConvDecoder(code, image_shape, filters, likelihood),
-            slots=slots,
-            code=code,
-            key=key,
-            **options,
-        )
-        machine.spec = {
-            "image_shape": image_shape,
-            "filters": filters,
-            "likelihood": likelihood,
-            "slots": slots,
-            "code": code,
-            "key": key,
-            **options,
-        }
-        return machine
-
-    def forward(self, images: Tensor, sample_memory: bool = False) -> Elbo:
-        """`elbo`, under the name that distributed training wraps."""
-        return self.elbo(images, sample_memory)
 
     def elbo(self, images: Tensor, sample_memory: bool = False) -> Elbo:
         """Write the episode, then read each image back from what was written.
@@ -171,53 +131,14 @@ class KanervaMachine(SelfDescribing):
         """
         return self._items(self._embed(images))
 
-    def iterate(self, memory: Memory, images: Tensor, steps: int = 1) -> Tensor:
-        """Iterative reading (algorithm 1): each pass queries with the pass before.
+    def codes(self, memory: Memory, embeddings: Tensor) -> Tensor:
+        """The mean of q(z|x, y, M) at the mean of q(y|x), with shape (B, T, C)."""
+        return self._read(embeddings, memory.mean, sample=False).q_z.mean
 
-        Args:
-            memory: B memories; they are read at their means.
-            images: queries with shape (B, T, channels, H, W).
-            steps: passes.
-
-        Returns:
-            The pictures, means of p(x|z), of every pass, with shape (steps, B, T, channels, H, W).
-
-        Raises:
-            InputError: ``steps`` below 1.
-        """
-        at_least_one(steps=steps)
-        passes: list[Tensor] = []
-        for _ in range(steps):
-            reading = self._read(self._embed(images), memory.mean, sample=False)
-            images = self.decoder(reading.q_z.mean).mean
-            passes.append(images)
-        return torch.stack(passes)
-
-    def read(self, memory: Memory, images: Tensor, steps: int = 1) -> Tensor:
-        """The last pass of `iterate`, with the shape of ``images``."""
-        return self.iterate(memory, images, steps)[-1]
-
-    def denoise(self, clean: Tensor, noisy: Tensor, steps: int = 8) -> Tensor:
-        """Write the clean episode, query with the noisy one; shape as `iterate`."""
-        return self.iterate(self.write(clean), noisy, steps)
-
-    def generate(self, memory: Memory, n: int, steps: int = 1) -> Tensor:
-        """Dream from random addresses, then read iteratively.
-
-        Returns:
-            The pictures of every step with shape (steps, B, n, channels, H, W); the first is
-            decoded from the mean of p(z|y, M) at y ~ p(y), each later one from reading the one
-            before.
-
-        Raises:
-            InputError: ``n`` or ``steps`` below 1.
-        """
-        at_least_one(n=n, steps=steps)
+    def dream(self, memory: Memory, n: int) -> Tensor:
+        """The mean of p(z|y, M) at n draws of y ~ p(y), with shape (B, n, C)."""
         y = torch.randn(*memory.mean.shape[:-2], n, self.key_width, device=memory.mean.device)
-        first = self.decode(memory, self.addressing(y))
-        if steps == 1:
-            return first[None]
-        return torch.cat([first[None], self.iterate(memory, first, steps - 1)])
+        return self._read_out(memory.mean, self.addressing(y))
 
     def interpolate(self, memory: Memory, a: Tensor, b: Tensor, n: int = 8) -> Tensor:
         """Walk in a straight line from the weights of ``a`` to those of ``b``.
@@ -238,16 +159,7 @@ class KanervaMachine(SelfDescribing):
 
     def decode(self, memory: Memory, w: Tensor) -> Tensor:
         """Pictures of the read-out at weights with shape (B, n, K)."""
-        distribution: Distribution = self.decoder(self._read_out(memory.mean, w))
-        return distribution.mean
-
-    def _embed(self, images: Tensor) -> Tensor:
-        if images.dim() != 5:
-            raise InputError(
-                f"Images of shape {tuple(images.shape)} were given: episodes of shape "
-                f"(B, T, channels, height, width) are expected; one episode is images[None]."
-            )
-        return self.encoder(images).float()
+        return self._pictures(self._read_out(memory.mean, w))
 
     def _items(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """Address weights and codes to write: one sample of each posterior."""

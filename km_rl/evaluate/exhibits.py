@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from km_rl.baselines.vae import VAE
+from km_rl.core.episodic import EpisodicModel
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import Images, draw_episodes
 from km_rl.data.corrupt import blank_block, salt_and_pepper
@@ -24,9 +26,9 @@ TERMS = {
     "KL(y), the address": ("rate_y", "kl_y_nats"),
     "KL(z), the code": ("rate_z", "kl_z_nats"),
 }
+"""Title of a panel to the key in metrics.jsonl, in training and on the test set."""
 IN_BITS = {"bits per dimension": ("bits_per_dim", "bits_per_dim")}
 """What stands in the place of the bound where pixels have a density."""
-"""Title of a panel to the key in metrics.jsonl, in training and on the test set."""
 
 
 class Exhibit(NamedTuple):
@@ -41,18 +43,15 @@ class Exhibit(NamedTuple):
 
 def exhibits(runs: Sequence[Run], test: Images, seed: int = 0) -> list[Exhibit]:
     """Every exhibit that these runs allow, in the order of the report."""
-    first, made = runs[0], [reconstructions(runs, test, seed)]
-    if first.machine is None:
-        shown = [*made, denoising(runs, test, seed)]
-    else:
-        shown = [
-            *made,
-            samples(first, first.machine, test, seed),
-            denoising(runs, test, seed),
-            interpolation(first, first.machine, test, seed),
-        ]
+    first = runs[0]
+    shown = [reconstructions(runs, test, seed)]
+    if first.episodic is not None:
+        shown.append(samples(first, first.episodic, test, seed))
+    shown.append(denoising(runs, test, seed))
+    if first.machine is not None:
+        shown.append(interpolation(first, first.machine, test, seed))
     photos = [one._replace(photos=test.images.shape[1] > 1) for one in shown]
-    plots = [] if first.machine is None else [addresses(first, first.machine, test, seed)]
+    plots = [] if first.episodic is None else [addresses(first, first.episodic, test, seed)]
     return [training(runs), *photos, *plots]
 
 
@@ -103,7 +102,7 @@ def reconstructions(runs: Sequence[Run], test: Images, seed: int) -> Exhibit:
     )
 
 
-def samples(run: Run, machine: KanervaMachine, test: Images, seed: int) -> Exhibit:
+def samples(run: Run, machine: EpisodicModel[Any], test: Images, seed: int) -> Exhibit:
     """Dreams from memories of episodes of 2, 4 and 12 classes, and of the trained kind."""
     n = 4
     blocks: list[list[Tensor]] = []
@@ -227,7 +226,7 @@ def interpolation(
     )
 
 
-def addresses(run: Run, machine: KanervaMachine, test: Images, seed: int) -> Exhibit:
+def addresses(run: Run, machine: EpisodicModel[Any], test: Images, seed: int) -> Exhibit:
     """How the weights w are spread over the slots."""
     images = _episodes(run, test, seed)
     with undisturbed(machine, seed) as device:
@@ -268,6 +267,6 @@ def _denoised(run: Run, clean: Tensor, noisy: Tensor, steps: int, seed: int) -> 
     """Every pass, on the CPU, with shape (steps, B, T, channels, H, W)."""
     with undisturbed(run.model, seed) as device:
         clean, noisy = clean.to(device), noisy.to(device)
-        if isinstance(run.model, KanervaMachine):
-            return run.model.denoise(clean, noisy, steps).cpu()
-        return run.model.iterate(noisy, steps).cpu()
+        if isinstance(run.model, VAE):
+            return run.model.iterate(noisy, steps).cpu()
+        return run.model.denoise(clean, noisy, steps).cpu()

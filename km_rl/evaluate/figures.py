@@ -21,8 +21,14 @@ from km_rl.evaluate.mosaic import mosaic
 
 DPI = 130
 WIDTH = 7.6
-COLOURS = {"KM": "#2563a8", "VAE": "#d9822b"}
-OTHER_COLOURS = ("#3a8f5c", "#8e5ea2", "#c44e52", "#2a9db0", "#7f7f7f")
+COLOURS = {
+    "KM": "#2563a8",
+    "VAE": "#d9822b",
+    "DKM": "#3a8f5c",
+    "DNC": "#8e5ea2",
+    "LRUA": "#c44e52",
+}
+OTHER_COLOURS = ("#2a9db0", "#7f7f7f", "#8c6d31", "#d65db1", "#5b8c5a")
 INK = "#333333"
 STYLE: dict[Any, Any] = {
     "font.size": 8.5,

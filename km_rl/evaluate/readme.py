@@ -18,7 +18,10 @@ from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
 BENCHMARKS = ("memory-speed", "step-cost")
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(r"<!-- results: (\S+) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S)
-LABELS = {"km": "KM", "vae": "VAE", "km-under-vae": "KM under VAE"}
+KINDS = ("km", "dkm", "dnc", "lrua", "vae")
+LABELS = {kind: kind.upper() for kind in KINDS} | {
+    f"km-under-{kind}": f"KM under {kind.upper()}" for kind in KINDS[1:]
+}
 """Settings that have a name, in the order of the table; others follow."""
 
 

@@ -1,6 +1,6 @@
 """report.html: what one or several runs have come to, on one page that needs nothing else.
 
-It is written into the first run's folder (a machine's before a VAE's)::
+It is written into the first run's folder (a machine's before its rivals', a VAE's last)::
 
     runs/<name>/
     ├── report.html      the table, the conditions, the published figures and every picture
@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from km_rl.core.machine import KanervaMachine
+from km_rl.core.episodic import EpisodicModel
+from km_rl.core.prior import MemoryPrior
 from km_rl.data import Images, load
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate import page
@@ -148,8 +149,8 @@ def _conditions(runs: Sequence[Run], images: int, passes: int, seed: int) -> lis
         ("episodes", f"T = {T} images of {named}"),
     ]
     for run in runs:
-        if run.machine is not None:
-            facts.append((f"{run.label}'s memory", _memory(run, run.machine)))
+        if run.episodic is not None:
+            facts.append((f"{run.label}'s memory", _memory(run, run.episodic)))
         about = run.config.get("about") or {}
         kept = {"on": about.get("hardware"), "commit": about.get("commit")}
         trained = [f"{run.folder}", *(f"{name} {fact}" for name, fact in kept.items() if fact)]
@@ -157,20 +158,28 @@ def _conditions(runs: Sequence[Run], images: int, passes: int, seed: int) -> lis
     return facts
 
 
-def _memory(run: Run, machine: KanervaMachine) -> str:
-    K, C, S = (machine.spec[name] for name in ("slots", "code", "key"))
+def _memory(run: Run, model: EpisodicModel[Any]) -> str:
+    size = f"K x C = {model.spec['slots']} x {model.spec['code']}"
+    if (S := getattr(model, "key_width", None)) is not None:
+        size += f", keys of S = {S}"
+    if not model.prices_memory:
+        return f"{size}; a function of the episode that has no KL: what it holds is not counted"
+    prior: MemoryPrior = model.prior  # type: ignore[assignment]
     weight = run.config.get("memory_kl_weight", 0)
     counted = f"counted with weight {weight:g} in training" if weight else "not trained on"
     drawn = ", drawn in training" if run.config.get("sample_memory") else ""
     return (
-        f"K x C = {K} x {C}, keys of S = {S}, noise variance "
-        f"{float(machine.prior.noise_var):.3g}; M read at its mean unless said otherwise{drawn}; "
+        f"{size}, noise variance {float(prior.noise_var):.3g}; "
+        f"M read at its mean unless said otherwise{drawn}; "
         f"KL(M) not in the bound and {counted}"
     )
 
 
 NAMES = {
     "km": "Kanerva Machine",
+    "dkm": "Dynamic Kanerva Machine",
+    "dnc": "DNC",
+    "lrua": "LRUA",
     "vae": "VAE",
     "omniglot": "Omniglot",
     "cifar10": "CIFAR-10",
@@ -201,13 +210,14 @@ def _head(
         page.element(
             "p",
             "Look at the bound first: reconstruction + KL(y) + KL(z), in nats per image of the "
-            "test set; lower is better. A VAE has no address and no memory." + density,
+            "test set; lower is better. A VAE has no address and no memory; a DKM has no KL(z); "
+            "the memory of a DNC or an LRUA has no KL: a dash stands for what it lacks." + density,
             "soft",
         ),
         _results(scores),
         page.facts(facts),
     ]
-    if runs[0].machine is not None:
+    if runs[0].episodic is not None:
         parts += [
             page.element("h2", "What is free in this bound"),
             page.element("p", _what_is_free(first, runs[0].conditions.episode_length)),
@@ -245,9 +255,17 @@ def duration(seconds: float) -> str:
 
 def _what_is_free(machine: Score, T: int) -> str:
     nats = machine.nats
-    return (
-        f"The paper's bound is one on ln p(X|M), and M was written from the very images that are "
-        f"then scored. What the memory has come to hold, KL(q(M|X) || p(M)), is not paid for: "
+    free = (
+        "The paper's bound is one on ln p(X|M), and M was written from the very images that are "
+        "then scored. "
+    )
+    if "kl_memory_nats" not in nats:
+        return free + (
+            "This memory is a function of them, without a posterior: what it has come to hold has "
+            "no KL, is not paid for and cannot be, and no bound on ln p(X) follows."
+        )
+    return free + (
+        f"What the memory has come to hold, KL(q(M|X) || p(M)), is not paid for: "
         f"here it is {nats['kl_memory_nats']:,.1f} nats per image (KL(M)/T). To bound ln p(X), as "
         f"a model without memory does, it has to be added, and M has to be drawn from q(M|X), not "
         f"read at its mean: drawing it moves the bound from {nats['bound_nats']:,.1f} to "
@@ -265,7 +283,7 @@ def _published(runs: Sequence[Run], scores: Sequence[Score]) -> list[str]:
     ]
     for run, one in zip(runs, scores, strict=True):
         nats = one.nats["bound_nats"]
-        memory = "no memory" if run.machine is None else "not counted"
+        memory = "no memory" if run.episodic is None else "not counted"
         rows.append(
             (nats, Row([one.label, f"{nats:.2f}", memory, "this report", "measured"], True))
         )

@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from km_rl.baselines.dkm import DKM
+from km_rl.baselines.dnc import DNC, LRUA
 from km_rl.baselines.vae import VAE
+from km_rl.core.episodic import EpisodicModel
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import Binarisation
 from km_rl.errors import InputError
@@ -17,8 +20,15 @@ from km_rl.nn.weights import read_weights
 
 Metrics = Mapping[str, float]
 
-Model = KanervaMachine | VAE
-MODELS: dict[str, type[Model]] = {"km": KanervaMachine, "vae": VAE}
+Model = EpisodicModel[Any] | VAE
+MODELS: dict[str, type[Model]] = {
+    "km": KanervaMachine,
+    "dkm": DKM,
+    "dnc": DNC,
+    "lrua": LRUA,
+    "vae": VAE,
+}
+"""Every kind of model that can be evaluated, in the order of tables and figures."""
 
 
 class Conditions(NamedTuple):
@@ -36,7 +46,7 @@ class Run(NamedTuple):
 
     Attributes:
         label: the model's name in tables and figures.
-        kind: ``km`` or ``vae``.
+        kind: a key of `MODELS`.
         config: every setting of the run, as in its config.json.
         metrics: what was logged, in order of step; each has ``step``, ``images`` and ``seconds``.
     """
@@ -53,6 +63,16 @@ class Run(NamedTuple):
     def machine(self) -> KanervaMachine | None:
         """The model, if it is a Kanerva Machine."""
         return self.model if isinstance(self.model, KanervaMachine) else None
+
+    @property
+    def episodic(self) -> EpisodicModel[Any] | None:
+        """The model, if it has a memory."""
+        return self.model if isinstance(self.model, EpisodicModel) else None
+
+    @property
+    def prices_memory(self) -> bool:
+        """Whether KL(M) is all that a memory costs; 0 for a model without one."""
+        return self.episodic is None or self.episodic.prices_memory
 
     @property
     def parameters(self) -> int:
@@ -87,7 +107,9 @@ def read_runs(folders: Sequence[str | Path]) -> list[Run]:
         )
     if len({Path(folder).resolve() for folder in folders}) < len(folders):
         raise InputError(f"A run was given twice in {', '.join(map(str, folders))}: name it once.")
-    runs = sorted((_read_run(Path(folder)) for folder in folders), key=lambda run: run.kind)
+    kinds = list(MODELS)
+    runs = [_read_run(Path(folder)) for folder in folders]
+    runs.sort(key=lambda run: kinds.index(run.kind))
     for run in runs[1:]:
         _check_same(runs[0], run)
     return [run._replace(label=_label(run, runs)) for run in runs]

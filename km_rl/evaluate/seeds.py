@@ -8,8 +8,8 @@ What is written::
         ├── <setting>.csv               curves: step,metric,value,seed (unit: the metric's)
         └── *.png                       the figures of the first machine's report
 
-A setting is a kind of model, ``km`` or ``vae``; where both are given, ``km-under-vae`` is the
-difference of their bounds, seed by seed.
+A setting is a kind of model, ``km`` or ``vae``; where the machine and another are given,
+``km-under-vae`` is the difference of their bounds, seed by seed.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.report import PICTURES
 from km_rl.evaluate.results import Row, check_name, number, record, write_csv
 from km_rl.evaluate.runs import Run, read_runs
-from km_rl.evaluate.table import BIT_KEYS, COLUMNS
+from km_rl.evaluate.table import BIT_KEYS, COLUMNS, PRICED
 
 NATS = (*COLUMNS.values(), "bound_with_kl_memory_nats")
 COSTS = {"images_seen": "images", "training_seconds": "seconds", "parameters": "parameters"}
 """Metric to key in evaluate.json; those of `NATS` and `OPTIONAL` are called the same in both."""
 OPTIONAL = (*BIT_KEYS, "test_images")
 """Metrics that only a density or a newer evaluation has."""
+GAPS = ("bound_nats", "bits_per_dim")
+"""Metrics whose gap is recorded too."""
 CURVES = ("bits_per_dim", "bound_nats", "kl_y_nats", "kl_z_nats", "reconstruction_nats")
 MOST_STEPS = 60
 """Points of a curve that are kept."""
@@ -50,9 +52,8 @@ BY_MODEL = frozenset(
     "slots key noise_var learn_noise address_noise_std prior_std sample_memory "
     "address_kl_warmup_steps memory_kl_weight learning_rate".split()
 )
-"""Settings in which a VAE may differ from a machine: those it does not have, and the step size,
-as each model is compared at its best."""
-
+"""Settings in which another model may differ from a machine: those that not all have, and the
+step size, as each model is compared at its best. Models with a memory have the same slots."""
 
 USUAL = {"strokes": "strokes", "omniglot": "paper-omniglot", "cifar10": "paper-cifar10"}
 """Data set to its usual preset."""
@@ -149,14 +150,21 @@ def _check_finished(run: Run) -> None:
 
 def _check_like(first: Run, run: Run) -> None:
     """Refuse settings that differ, but for those in which they may."""
-    free = FREE if run.kind == first.kind else FREE | BY_MODEL
-    for name in sorted((first.config.keys() | run.config.keys()) - free):
+    for name in sorted((first.config.keys() | run.config.keys()) - _free(first, run)):
         mine, theirs = first.config.get(name), run.config.get(name)
         if mine != theirs:
             raise InputError(
                 f"'{first.folder}' was trained with {name}={mine} and '{run.folder}' with "
                 f"{name}={theirs}: give runs that differ in nothing but model and seed."
             )
+
+
+def _free(first: Run, run: Run) -> frozenset[str]:
+    """Settings in which these two may differ."""
+    if run.kind == first.kind:
+        return FREE
+    both_remember = first.episodic is not None and run.episodic is not None
+    return FREE | BY_MODEL - ({"slots"} if both_remember else set())
 
 
 def _setting(run: Run, name: str) -> int:
@@ -231,7 +239,8 @@ def _entries(folder: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
 def _complete(run: Run, entries: Mapping[Path, Mapping[str, float]]) -> dict[str, float] | None:
     """By metric; None for a run that is missing, or was trained further since."""
     entry = entries.get(run.folder.resolve())
-    keys = {name: name for name in NATS} | COSTS
+    nats = [name for name in NATS if run.prices_memory or name not in PRICED]
+    keys = dict(zip(nats, nats, strict=True)) | COSTS
     if entry is None or not all(key in entry for key in keys.values()):
         return None
     if entry["images"] != run.last("images"):
@@ -241,37 +250,38 @@ def _complete(run: Run, entries: Mapping[Path, Mapping[str, float]]) -> dict[str
 
 
 def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[Row]:
-    """The rows of every setting, and of the machine's gap to the VAE where both are there."""
+    """The rows of every setting, and of the machine's gap to every other."""
     rows = []
     for setting, scored in settings.items():
         made = provenance(scored)
-        for metric in (*_measured(scored), *COSTS):
+        for metric in _measured(scored):
             values = [one.numbers[metric] for one in scored]
             rows.append(Row(experiment, setting, metric, *interval(values), len(values), *made))
-    return [*rows, *_gaps(experiment, settings)]
+    rivals = [kind for kind in settings if kind != "km"]
+    return rows + [row for kind in rivals for row in _gaps(experiment, settings, kind)]
 
 
 def _measured(scored: Sequence[Scored]) -> list[str]:
-    """`NATS`, and of `OPTIONAL` what all of them have."""
-    return [*NATS, *(name for name in OPTIONAL if all(name in one.numbers for one in scored))]
+    """The metrics that all of them have."""
+    return [name for name in scored[0].numbers if all(name in one.numbers for one in scored)]
 
 
-def _gaps(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[Row]:
-    """By how much the machine's bound is under the VAE's, paired by seed."""
+def _gaps(experiment: str, settings: Mapping[str, Sequence[Scored]], rival: str) -> list[Row]:
+    """By how much the machine's bound is under the rival's, paired by seed, in every unit."""
     km = {one.seed: one for one in settings.get("km", ())}
-    vae = {one.seed: one for one in settings.get("vae", ())}
-    seeds = sorted(km.keys() & vae.keys())
+    other = {one.seed: one for one in settings[rival]}
+    seeds = sorted(km.keys() & other.keys())
     if not seeds:
         return []
-    pairs = [(km[seed], vae[seed]) for seed in seeds]
+    pairs = [(km[seed], other[seed]) for seed in seeds]
     made = (provenance(one) for one in zip(*pairs, strict=True))
     hardware, command, commit = map(_joined, (" + ", " && ", "+"), zip(*made, strict=True))
     rows = []
-    for metric in ("bound_nats", "bits_per_dim"):
+    for metric in GAPS:
         if metric in _measured([one for pair in pairs for one in pair]):
             gaps = [theirs.numbers[metric] - mine.numbers[metric] for mine, theirs in pairs]
             numbers = (*interval(gaps), len(gaps))
-            setting = "km-under-vae"
+            setting = f"km-under-{rival}"
             rows.append(Row(experiment, setting, metric, *numbers, hardware, command, commit))
     return rows
 

@@ -13,9 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from km_rl.baselines.vae import VAE
-from km_rl.core.machine import KanervaMachine
 from km_rl.core.memory import condition, condition_sequentially
+from km_rl.evaluate.runs import MODELS, Model
 
 
 class WriteSpeed(NamedTuple):
@@ -32,13 +31,6 @@ class WriteSpeed(NamedTuple):
     forward: float
     both: float
     sequential: float
-
-
-class StepSpeed(NamedTuple):
-    """Seconds of a training step on the same images, medians."""
-
-    machine: float
-    vae: float
 
 
 def medians(repeats: int, *calls: Callable[[], object]) -> list[float]:
@@ -85,14 +77,17 @@ def _with_gradients(*case: Tensor) -> None:
     torch.autograd.backward(written, [torch.ones_like(x) for x in written])
 
 
-def step_speed(episodes: int, length: int, repeats: int, bf16: bool = False) -> StepSpeed:
-    """Time training steps at the paper's sizes, the machine's in turns with the VAE's."""
+def step_speed(episodes: int, length: int, repeats: int, bf16: bool = False) -> dict[str, float]:
+    """Median seconds of a training step at the paper's sizes on the same images, by kind of model.
+
+    The steps of all models are taken in turns.
+    """
     images = (torch.rand(episodes, length, 1, 28, 28) < 0.1).float()
-    models = (KanervaMachine.build(), VAE.build())
-    return StepSpeed(*medians(repeats, *(_stepper(model, images, bf16) for model in models)))
+    steps = (_stepper(model.build(), images, bf16) for model in MODELS.values())
+    return dict(zip(MODELS, medians(repeats, *steps), strict=True))
 
 
-def _stepper(model: KanervaMachine | VAE, images: Tensor, bf16: bool) -> Callable[[], None]:
+def _stepper(model: Model, images: Tensor, bf16: bool) -> Callable[[], None]:
     """Forward, backward and Adam on the images."""
     optimiser = torch.optim.Adam(model.parameters(), fused=True)
 

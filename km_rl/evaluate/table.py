@@ -18,7 +18,8 @@ class Score(NamedTuple):
     Attributes:
         nats: what `bound` returns with the memory at its mean, and with a draw of M ~ q(M|X)
             ``bound_sampled_memory_nats`` and ``bound_sampled_memory_with_kl_memory_nats``. The
-            last is the one that bounds -ln p(X): that bound is an expectation over q(M|X).
+            last is the one that bounds -ln p(X): that bound is an expectation over q(M|X). A
+            memory that has no posterior, and hence no KL, lacks all that are `PRICED`.
         images: images seen in training; None where no metrics were kept.
         parameters: trained numbers of the model.
         seconds: training time.
@@ -99,9 +100,18 @@ BIT_KEYS = (*BITS.values(), "bits_per_dim_with_kl_memory")
 
 def columns(measured: Iterable[str]) -> dict[str, str]:
     """Column to key: `COLUMNS`, or `BITS` and the terms in nats where bits were measured."""
-    if not set(BITS.values()) <= set(measured):
+    if BITS["bits/dim"] not in measured:
         return COLUMNS
     return BITS | {title: key for title, key in COLUMNS.items() if "sampled" not in key}
+
+
+PRICED = (
+    "kl_memory_nats",
+    "bound_with_kl_memory_nats",
+    "bound_sampled_memory_nats",
+    "bound_sampled_memory_with_kl_memory_nats",
+)
+"""What only a memory with a posterior has, or a model without a memory."""
 
 
 def score(
@@ -126,19 +136,20 @@ def score(
     has_memory = at_mean["kl_memory_nats"] > 0
     drawn = nats(sample_memory=True) if has_memory else at_mean
     images = run.last("images")
-    both = {
-        **at_mean,
+    every = {
+        **{key: value for key, value in at_mean.items() if key.endswith("_nats")},
         "bound_sampled_memory_nats": drawn["bound_nats"],
         "bound_sampled_memory_with_kl_memory_nats": drawn["bound_with_kl_memory_nats"],
     }
+    kept = {key: value for key, value in every.items() if run.prices_memory or key not in PRICED}
     return Score(
         run.label,
         run.kind,
-        {key: value for key, value in both.items() if key.endswith("_nats")},
+        kept,
         None if images is None else int(images),
         run.parameters,
         run.last("seconds"),
-        in_bits(both, dimensions(test, run.conditions.binarisation)),
+        in_bits(kept, dimensions(test, run.conditions.binarisation)),
         scored_images(test, run.conditions.episode_length, limit),
     )
 
@@ -162,7 +173,7 @@ def _pair(scores: Sequence[Score]) -> tuple[Score, Score] | None:
 
 
 def text_table(scores: Sequence[Score]) -> str:
-    """The table for the terminal, a line per model, and the gap in two sentences."""
+    """The table for the terminal, a line per model, and the gaps in sentences."""
     rows = [["", *columns(scores[0].bits)], *([one.label, *cells(one)] for one in scores)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["Nats per image on the test set, lower is better."]
@@ -173,10 +184,12 @@ def text_table(scores: Sequence[Score]) -> str:
 
 
 def cells(one: Score) -> list[str]:
-    """A model's numbers in the order of the `columns`."""
-    numbers = {**one.nats, **one.bits}
-    decimals = {key: 3 for key in BIT_KEYS}
-    return [f"{numbers[key]:.{decimals.get(key, 2)}f}" for key in columns(numbers).values()]
+    """A model's numbers in the order of the `columns`; a dash for what it does not have."""
+    return [_cell({**one.nats, **one.bits}.get(key), key) for key in columns(one.bits).values()]
+
+
+def _cell(value: float | None, key: str) -> str:
+    return "-" if value is None else f"{value:.{3 if key in BIT_KEYS else 2}f}"
 
 
 def worth(one: Score) -> str:
@@ -186,21 +199,34 @@ def worth(one: Score) -> str:
 
 
 def sentences(scores: Sequence[Score]) -> list[str]:
-    """The gap between machine and VAE, and what it leaves out; nothing without both."""
-    pair, nats = _pair(scores), gap(scores)
-    if pair is None or nats is None:
+    """How far the first model with a memory is from each other kind, and what that leaves out."""
+    first, *others = scores
+    rivals = {one.kind: one for one in reversed(others) if one.kind != first.kind}
+    if first.kind == "vae" or not rivals:
         return []
-    km, vae = pair
-    bits = ""
-    if km.bits and vae.bits:
-        apart = abs(vae.bits["bits_per_dim"] - km.bits["bits_per_dim"])
-        bits = f", {apart:.3f} bits per dimension"
-    side = "under" if nats >= 0 else "over"
-    told = [
-        f"The KM is {abs(nats):.1f} nats {side} the VAE per image{bits}.",
-        f"What its memory holds (KL(M)/T = {km.nats['kl_memory_nats']:.1f}) is not counted in "
-        f"the bound.",
-    ]
-    if km.images != vae.images:
-        told.append("The two have not seen the same number of images.")
+    told = [_gap_to(first, rival) for rival in reversed(rivals.values())]
+    held = first.nats.get("kl_memory_nats")
+    told.append(
+        "What its memory holds has no KL, and the bound does not count it."
+        if held is None
+        else f"What its memory holds (KL(M)/T = {held:.1f}) is not counted in the bound."
+    )
+    unlike = [one.kind.upper() for one in rivals.values() if one.images != first.images]
+    if unlike:
+        told.append(
+            f"The {first.kind.upper()} has not seen the same number of images as the "
+            f"{' and the '.join(reversed(unlike))}."
+        )
     return told
+
+
+def _gap_to(first: Score, rival: Score) -> str:
+    nats = rival.nats["bound_nats"] - first.nats["bound_nats"]
+    side, bits = "under" if nats >= 0 else "over", ""
+    if first.bits and rival.bits:
+        apart = abs(rival.bits["bits_per_dim"] - first.bits["bits_per_dim"])
+        bits = f", {apart:.3f} bits per dimension"
+    return (
+        f"The {first.kind.upper()} is {abs(nats):.1f} nats {side} the {rival.kind.upper()} "
+        f"per image{bits}."
+    )

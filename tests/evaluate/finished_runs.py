@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from km_rl.baselines.vae import VAE
+from km_rl.core.episodic import EpisodicModel
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import Splits
 from km_rl.data.strokes import strokes
+from km_rl.evaluate.runs import MODELS, Model
 
 CONFIG: dict[str, Any] = {
     "dataset": "strokes",
@@ -35,7 +37,14 @@ def tiny_vae() -> VAE:
     return VAE.build(filters=2, code=3)
 
 
-def finished(folder: Path, model: KanervaMachine | VAE, **config: Any) -> Path:
+def tiny_rival(kind: str) -> Model:
+    """A baseline with a memory of the tiny machine's size."""
+    model = MODELS[kind]
+    assert issubclass(model, EpisodicModel)
+    return model.build(filters=2, slots=4, code=3)
+
+
+def finished(folder: Path, model: Model, **config: Any) -> Path:
     """A run folder with config, metrics and weights."""
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({**CONFIG, **config}))

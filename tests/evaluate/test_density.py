@@ -11,6 +11,7 @@ import pytest
 import torch
 from finished_runs import finished
 
+from km_rl.baselines.dnc import DNC
 from km_rl.baselines.vae import VAE
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import Images, Splits
@@ -21,9 +22,9 @@ from km_rl.evaluate.exhibits import training
 from km_rl.evaluate.readme import with_tables
 from km_rl.evaluate.report import report
 from km_rl.evaluate.results import Row, read
-from km_rl.evaluate.runs import read_runs
+from km_rl.evaluate.runs import Model, read_runs
 from km_rl.evaluate.seeds import record_runs
-from km_rl.evaluate.table import BIT_KEYS, BITS, score, text_table
+from km_rl.evaluate.table import BIT_KEYS, BITS, PRICED, score, text_table
 
 SHAPE = (3, 8, 8)
 D = 3 * 8 * 8
@@ -55,14 +56,23 @@ def folders(tmp_path: Path) -> list[Path]:
     """A machine and a VAE that were trained, as their metrics say, on densities."""
     machine = KanervaMachine.build(SHAPE, 2, "gaussian", slots=4, code=3, key=3)
     vae = VAE.build(SHAPE, 2, "gaussian", code=3)
-    models: dict[str, KanervaMachine | VAE] = {"k": machine, "v": vae}
-    made = [finished(tmp_path / name, model, **CONFIG) for name, model in models.items()]
-    for folder in made:
-        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        bits = [{"train/bits_per_dim": 7.5, "test/bits_per_dim": 7.25} for _ in lines]
-        both = [json.dumps(line | more) + "\n" for line, more in zip(lines, bits, strict=True)]
-        (folder / "metrics.jsonl").write_text("".join(both))
-    return made
+    return [dense(tmp_path / "k", machine), dense(tmp_path / "v", vae)]
+
+
+@pytest.fixture
+def dnc(tmp_path: Path) -> Path:
+    """A rival whose memory has no KL."""
+    model = DNC.build(SHAPE, 2, "gaussian", slots=4, code=3, key=3, heads=2)
+    return dense(tmp_path / "d", model)
+
+
+def dense(folder: Path, model: Model) -> Path:
+    """A finished run with its bound in bits per dimension among the metrics."""
+    metrics = finished(folder, model, **CONFIG) / "metrics.jsonl"
+    bits = {"train/bits_per_dim": 7.5, "test/bits_per_dim": 7.25}
+    lines = [json.loads(line) | bits for line in metrics.read_text().splitlines()]
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
 
 
 def by_hand(nats: float) -> float:
@@ -96,6 +106,53 @@ def test_a_score_and_its_table(folders: list[Path], images: Images) -> None:
     assert line.split()[1] == f"{km.bits['bits_per_dim']:.3f}"
     apart = abs(km.bits["bits_per_dim"] - vae.bits["bits_per_dim"])
     assert gap.endswith(f"the VAE per image, {apart:.3f} bits per dimension.")
+
+
+def test_a_memory_without_a_kl_is_scored_in_bits_too(
+    folders: list[Path], dnc: Path, images: Images
+) -> None:
+    scores = [score(run, images) for run in read_runs([*folders, dnc])]
+    km, rival, _ = scores
+    assert rival.bits == {"bits_per_dim": pytest.approx(by_hand(rival.nats["bound_nats"]))}
+    assert not rival.nats.keys() & set(PRICED)
+    _, _, _, line, _, gap, *_ = text_table(scores).splitlines()
+    assert line.split()[:4] == ["DNC", f"{rival.bits['bits_per_dim']:.3f}", "-", "-"]
+    assert line.split()[-1] == "-" and line.count("-") == 3 + (rival.nats["bound_nats"] < 0)
+    apart = abs(km.bits["bits_per_dim"] - rival.bits["bits_per_dim"])
+    assert gap.endswith(f"the DNC per image, {apart:.3f} bits per dimension.")
+
+
+def test_the_report_of_a_rival_keeps_the_colours_of_photos(
+    folders: list[Path], dnc: Path, images: Images
+) -> None:
+    html = report([dnc, folders[1]], passes=1).read_text()
+    assert "DNC and VAE on CIFAR-10" in html and "uniform one costs 8" in html
+    assert html.count('<img class="photo"') == 3 and html.count("<img alt") == 2
+    entry, _ = json.loads((dnc / "evaluate.json").read_text())["models"]
+    assert {key for key in entry if key.startswith("bits")} == {"bits_per_dim"}
+
+
+def test_a_rival_s_gap_is_recorded_in_nats_and_bits(
+    folders: list[Path], dnc: Path, images: Images, tmp_path: Path
+) -> None:
+    report([*folders, dnc], passes=1)
+    record_runs([*folders, dnc], tmp_path / "results")
+    rows = {(row.setting, row.metric): row.value for row in read(tmp_path / "results")}
+    for rival in ("dnc", "vae"):
+        for metric in ("bound_nats", "bits_per_dim"):
+            apart = rows[rival, metric] - rows["km", metric]
+            assert rows[f"km-under-{rival}", metric] == pytest.approx(apart, abs=2e-3)
+    measured = {metric for setting, metric in rows if setting == "dnc"}
+    assert measured & set(BIT_KEYS) == {"bits_per_dim"} and not measured & set(PRICED)
+
+
+def test_a_rival_alone_has_a_table_in_bits(dnc: Path, images: Images, tmp_path: Path) -> None:
+    report([dnc], passes=1)
+    record_runs([dnc], tmp_path / "results")
+    rows = read(tmp_path / "results")
+    made = with_tables("<!-- results: cifar10 --><!-- /results -->", rows)
+    bits = next(row.value for row in rows if row.metric == "bits_per_dim")
+    assert f"\n| DNC | {bits:.3f} |  |  |" in made
 
 
 def test_the_report_is_in_bits_and_photos_keep_their_colours(

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from finished_runs import finished, tiny_data, tiny_machine, tiny_vae
+from finished_runs import finished, tiny_data, tiny_machine, tiny_rival, tiny_vae
 
 from km_rl.baselines.vae import VAE
 from km_rl.errors import InputError
@@ -85,6 +85,22 @@ def test_a_vae_alone_and_its_numbers(tmp_path: Path) -> None:
     assert (model["run"], model["images"], model["seconds"]) == (str(vae), 400, 75)
     assert numbers["conditions"]["test images"] == "12, 1 pass, seed 0"
     assert numbers["gap_nats"] is None
+
+
+@pytest.mark.parametrize("kind", ["dkm", "dnc"])
+def test_a_rival_with_a_memory(tmp_path: Path, kind: str) -> None:
+    rival = finished(tmp_path / kind, tiny_rival(kind), dataset="omniglot")
+    vae = finished(tmp_path / "v", tiny_vae(), dataset="omniglot")
+    page = report([vae, rival], passes=1)
+    html = page.read_text()
+    assert page.parent == rival
+    made = [ALWAYS[0], MACHINE[0], PUBLISHED, *ALWAYS[1:3], MACHINE[1], ALWAYS[3], MACHINE[3]]
+    assert sections(html) == made
+    priced = kind == "dkm"
+    assert ("this memory is a function of them" in html.lower()) != priced
+    assert ("what it holds is not counted" in html) != priced
+    (model, _) = json.loads((rival / "evaluate.json").read_text())["models"]
+    assert ("kl_memory_nats" in model) == priced
 
 
 @pytest.mark.parametrize("conditions", [{"episode_length": 1}, {"classes": 1}, {"classes": 2}])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -10,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from finished_runs import finished, tiny_machine, tiny_vae
+from finished_runs import finished, tiny_machine, tiny_rival, tiny_vae
 
 from km_rl.errors import InputError
 from km_rl.evaluate.readme import with_tables
 from km_rl.evaluate.results import Row, number, read, record
+from km_rl.evaluate.runs import Model
 from km_rl.evaluate.seeds import COSTS, MOST_BYTES, NATS, interval, record_runs, thinned
+from km_rl.evaluate.table import PRICED
 
 ROOT = Path(__file__).parents[2]
 ABOUT = {"hardware": "an abacus", "commit": "0123456789abcdef"}
@@ -41,7 +44,8 @@ def evaluated(holder: Path, entries: list[dict[str, Any]], images: str = IMAGES)
 
 def trained(place: Path, kind: str, n: int, **config: Any) -> Path:
     about = {**ABOUT, "command": command(kind, n), **config.pop("about", {})}
-    model = tiny_machine() if kind == "km" else tiny_vae()
+    tiny: dict[str, Callable[[], Model]] = {"km": tiny_machine, "vae": tiny_vae}
+    model: Model = tiny[kind]() if kind in tiny else tiny_rival(kind)
     settings = {"steps": 50, "seed": n, **config}
     return finished(place / f"{kind}-{n}", model, about=about, **settings)
 
@@ -221,6 +225,28 @@ def test_runs_may_differ_in_what_does_not_matter(runs: list[Path], tmp_path: Pat
         recorded([*runs, other])
     (tmp_path / "results").mkdir()
     assert recorded([*runs[1::2], other])["vae", "bound_nats"].value == 1
+
+
+def test_a_rival_has_its_own_gap_and_no_price_that_it_lacks(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    dnc = trained(tmp_path, "dnc", 1, key=9)
+    numbers = entry(str(dnc), 70.0)
+    evaluated(dnc, [{name: value for name, value in numbers.items() if name not in PRICED}])
+    rows = recorded([*runs, dnc])
+    assert rows["km-under-dnc", "bound_nats"].value == 8
+    assert rows["km-under-vae", "bound_nats"].value == 41
+    assert {metric for kind, metric in rows if kind == "dnc"} == {*NATS, *COSTS} - {*PRICED}
+    made = with_tables("<!-- results: strokes --><!-- /results -->", list(rows.values()))
+    labels = [line.split("|")[1].strip() for line in made.splitlines() if line.startswith("| ")]
+    assert labels[2:] == ["KM", "DNC", "VAE", "KM under DNC", "KM under VAE"]
+
+
+def test_memories_of_different_sizes_are_not_compared(runs: list[Path], tmp_path: Path) -> None:
+    dnc = trained(tmp_path, "dnc", 0, slots=5)
+    evaluated(dnc, [entry(str(dnc), 1.0)])
+    with pytest.raises(InputError, match=r"slots=None.*slots=5"):
+        recorded([*runs, dnc])
 
 
 def test_not_a_run(tmp_path: Path) -> None:

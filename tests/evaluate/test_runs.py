@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from finished_runs import finished, tiny_machine, tiny_vae
+from finished_runs import finished, tiny_machine, tiny_rival, tiny_vae
 
 from km_rl.errors import InputError
 from km_rl.evaluate.runs import read_runs
@@ -17,6 +17,15 @@ def test_machines_come_first(tmp_path: Path) -> None:
     assert [run.label for run in runs] == ["KM", "VAE"]
     assert runs[0].machine is runs[0].model and runs[1].machine is None
     assert not runs[0].model.training
+
+
+def test_every_kind_has_a_place_and_a_name(tmp_path: Path) -> None:
+    models = [tiny_vae(), *map(tiny_rival, ("lrua", "dkm", "dnc")), tiny_machine()]
+    runs = read_runs([finished(tmp_path / model.kind, model) for model in models])
+    assert [run.label for run in runs] == ["KM", "DKM", "DNC", "LRUA", "VAE"]
+    assert [run.episodic is run.model for run in runs] == [True] * 4 + [False]
+    assert [run.machine is run.model for run in runs] == [True] + [False] * 4
+    assert [run.prices_memory for run in runs] == [True, True, False, False, True]
 
 
 def test_two_of_a_kind_are_called_by_their_folders(tmp_path: Path) -> None:

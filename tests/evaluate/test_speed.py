@@ -23,5 +23,7 @@ def test_every_part_of_a_write_is_timed() -> None:
     assert all(seconds > 0 for seconds in write_speed(2, 3, 4, 5, repeats=1))
 
 
-def test_both_models_take_a_step() -> None:
-    assert all(seconds > 0 for seconds in step_speed(1, 2, repeats=1))
+def test_every_model_takes_a_step() -> None:
+    speed = step_speed(1, 2, repeats=1)
+    assert list(speed) == ["km", "dkm", "dnc", "lrua", "vae"]
+    assert all(seconds > 0 for seconds in speed.values())
