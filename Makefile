@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV   ?= .venv
 NEWEST := .venv-newest
+PRESET ?= full
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup train test test-newest lint bench clean
+.PHONY: setup train test test-newest lint bench retrieval clean
 
 setup: $(READY)  ## the environment, .venv
 
@@ -29,6 +30,9 @@ lint: $(READY)  ## style, types and the direction of imports
 bench: $(READY)  ## times beside their floor
 	$(BIN)/python scripts/benchmark.py memory
 	$(BIN)/python scripts/benchmark.py step
+
+retrieval: $(READY)  ## old memories and new in one experiment; PRESET=debug in a minute
+	$(BIN)/python scripts/retrieval.py --preset $(PRESET)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

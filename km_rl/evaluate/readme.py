@@ -8,7 +8,7 @@ produced it: seeds, hardware, commit and commands.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from km_rl.errors import InputError, written_beside
@@ -16,6 +16,17 @@ from km_rl.evaluate.results import Row
 from km_rl.evaluate.table import COLUMNS
 
 BENCHMARKS = ("memory-speed", "step-cost")
+PIVOTS = {
+    "retrieval": {
+        "random": "error_percent_random",
+        "strokes": "error_percent_strokes",
+        "Omniglot": "error_percent_omniglot",
+        "Omniglot, block": "error_percent_omniglot_block",
+        "Omniglot, few": "error_percent_omniglot_early",
+        "bits per number": "bits_per_number",
+    }
+}
+"""Experiments with a row for each setting, and the columns with their metrics."""
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(r"<!-- results: (\S+) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S)
 LABELS = {"km": "KM", "vae": "VAE", "km-under-vae": "KM under VAE"}
@@ -67,7 +78,10 @@ def _block(experiment: str, rows: Sequence[Row]) -> str:
             f"or record its runs with scripts/results.py."
         )
     bounds = any(row.metric in COLUMNS.values() for row in shown)
-    body = _bounds(shown) if bounds else _values(shown)
+    if experiment in PIVOTS:
+        body = _pivot(shown, PIVOTS[experiment])
+    else:
+        body = _bounds(shown) if bounds else _values(shown)
     return "\n\n".join([OPEN.format(experiment), *body, CLOSE])
 
 
@@ -83,6 +97,19 @@ def _bounds(rows: Sequence[Row]) -> list[str]:
     ruling = [row for s in settings if (row := by_name.get((s, "bound_nats")))]
     told = "Nats per image of the test set, lower is better"
     return [_table(["", *COLUMNS], cells, words=1), f"{told}. {_provenance(ruling)}"]
+
+
+def _pivot(rows: Sequence[Row], columns: Mapping[str, str]) -> list[str]:
+    """A row for each setting and a column for each metric, and what produced them."""
+    by_name = {(row.setting, row.metric): row for row in rows}
+    settings = sorted(dict.fromkeys(row.setting for row in rows), key=_order)
+    cells = [
+        [LABELS.get(setting, setting)]
+        + [_value(by_name.get((setting, metric)), 2) for metric in columns.values()]
+        for setting in settings
+    ]
+    told = [row for row in rows if row.metric in columns.values()]
+    return [_table(["", *columns], cells, words=1), _provenance(told)]
 
 
 def _values(rows: Sequence[Row]) -> list[str]:
