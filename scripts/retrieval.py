@@ -59,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     debug = args.preset == "debug"
     bench, recipe = (DEBUG, TINY) if debug else (Bench(), RecallRecipe())
-    data = {name: load(name, args.data_dir) for name in dict.fromkeys(("strokes", args.dataset))}
-    tests = {name: splits.test for name, splits in data.items()}
+    names: list[str] = sorted({"strokes", args.dataset}, reverse=True)
+    data = {name: load(name, args.data_dir) for name in reversed(names)}
+    tests = {name: data[name].test for name in names}
     machine_of = trained(recipe, data[args.dataset].train, args.dataset, args.run_dir, args.preset)
     values, found = compare(bench, tests, machine_of, range(args.seeds), args.parts)
     made = rows(values, hardware(), command_of(arguments), commit() or "no checkout")

@@ -29,8 +29,8 @@ from torch import Tensor
 from km_rl.baselines.associative import AssociativeMemory, from_bits, to_bits
 from km_rl.baselines.hopfield import Hopfield, ModernHopfield
 from km_rl.baselines.key_value import KeyValueStore
+from km_rl.baselines.machines import IMAGE_SHAPE, KanervaRecall, NaturalRecall
 from km_rl.baselines.rbm import RBM
-from km_rl.baselines.recall import IMAGE_SHAPE, KanervaRecall, NaturalRecall
 from km_rl.baselines.sdm import SparseDistributedMemory
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import Images, draw_episodes

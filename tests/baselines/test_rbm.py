@@ -73,7 +73,7 @@ def test_an_update_climbs_the_likelihoods_gradient() -> None:
     share = rbm.log_likelihood(2 * states(4) - 1).exp()
     drawn = torch.multinomial(share, 400_000, replacement=True)
     climbed = rbm._climbed(data.repeat(100_000, 1), states(4)[drawn], rate=1.0)
-    for after, before, slope in zip(climbed, rbm, gradient, strict=False):
+    for after, before, slope in zip(climbed[:3], rbm[:3], gradient, strict=True):
         assert_close(after - before, slope, atol=5e-3, rtol=0)
 
 

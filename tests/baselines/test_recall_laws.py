@@ -11,8 +11,8 @@ from torch import Tensor
 
 from km_rl.baselines.hopfield import Hopfield, ModernHopfield
 from km_rl.baselines.key_value import KeyValueStore
+from km_rl.baselines.machines import NaturalRecall
 from km_rl.baselines.rbm import RBM
-from km_rl.baselines.recall import NaturalRecall
 from km_rl.baselines.sdm import SparseDistributedMemory
 
 MEMORIES: dict[str, Empty] = {

@@ -31,11 +31,9 @@ from km_rl.evaluate.retrieval_results import early, rows, side_by_side, write_fi
 from km_rl.train.recall import TINY, RecallRecipe
 
 BENCH = replace(DEBUG, loads=(4, 12), load=12, queries=8, rbm_updates=3)
-TESTS = {
-    "strokes": Images(
-        255 * torch.randint(2, (300, 1, 28, 28), dtype=torch.uint8), torch.zeros(300).long()
-    )
-}
+INK = torch.rand(300, 1, 28, 28, generator=torch.Generator().manual_seed(0)) < 0.13
+TESTS = {"strokes": Images(255 * INK.byte(), torch.zeros(300).long())}
+"""As much ink as drawings have, so that Hebb's rule fails as early on them."""
 
 
 def rng() -> torch.Generator:
@@ -79,18 +77,22 @@ def test_queries_are_flipped_or_blanked() -> None:
 
 
 def test_every_memory_is_asked_the_same() -> None:
-    class Listening(KeyValueStore):
-        heard: list[torch.Tensor] = []  # noqa: RUF012
+    heard: list[torch.Tensor] = []
+
+    class Listening:
+        stored_numbers = 1
+
+        def write(self, patterns: torch.Tensor) -> Listening:
+            return self
 
         def read(self, queries: torch.Tensor, steps: int = 1) -> torch.Tensor:
-            self.heard.append(queries)
+            heard.append(queries)
             return queries
 
     for name in ("a", "b"):
-        entry = Contestant(lambda: Listening(torch.empty(0, SIZE), 20))
-        error, bits = measured(BENCH, name, entry, {}, 0, "random", 12, "0.2")
+        error, bits = measured(BENCH, name, Contestant(Listening), {}, 0, "random", 12, "0.2")
         assert error.value == pytest.approx(20, abs=3) and bits.value == 0
-    assert torch.equal(*Listening.heard)
+    assert torch.equal(*heard)
 
 
 def test_a_perfect_store_gains_what_the_flips_took() -> None:
@@ -116,7 +118,7 @@ def test_the_failing_load_is_the_first() -> None:
     patterns = draw("random", {}, 60, rng())[:, :100]
     net = Hopfield.empty(100, update="synchronous")
     load = failing_load(net, patterns)
-    lost = [(net.write(patterns[:n]).read(patterns[:n], 5) != patterns[:n]) for n in range(1, 19)]
+    lost = [(net.write(patterns[:n]).read(patterns[:n], 5) != patterns[:n]) for n in range(1, 41)]
     assert load == next(n for n, x in enumerate(lost, 1) if x.float().mean() > 0.05)
     assert failing_load(net._replace(rule="pseudo-inverse"), patterns[:20]) == 20
 
@@ -132,7 +134,7 @@ def test_more_drawings_than_there_are_is_refused() -> None:
 
 
 def test_rows_curves_and_figure(tmp_path: Path) -> None:
-    entries = {k: v for k, v in lineup(3).items() if k in ("hebbian", "key-value", "rbm")}
+    entries = {k: v for k, v in lineup(3).items() if k in ("hebbian", "key-value")}
     found = [
         point
         for seed in (0, 1)

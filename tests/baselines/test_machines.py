@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from km_rl.baselines.associative import from_bits, to_bits
-from km_rl.baselines.recall import EpisodeRecall, KanervaRecall, NaturalRecall, images_of
+from km_rl.baselines.machines import EpisodeRecall, KanervaRecall, NaturalRecall, images_of
 from km_rl.core.machine import KanervaMachine
 from km_rl.core.natural import NaturalMemory
 from km_rl.errors import InputError
