@@ -45,7 +45,7 @@ class Args:
     run_dir: Path = Path("runs")
     """Where the trained machines lie."""
     folder: Path = Path("runs/retrieval")
-    """Where curves and figure are put, in a folder retrieval."""
+    """Where curves and figure are put."""
     record: bool = False
     """Put them in results/ instead, and the numbers in results/summary.csv."""
 
@@ -59,19 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     debug = args.preset == "debug"
     bench, recipe = (DEBUG, TINY) if debug else (Bench(), RecallRecipe())
-    names: list[str] = sorted({"strokes", args.dataset}, reverse=True)
+    drawings = sorted({"strokes", args.dataset}, reverse=True)
+    names: list[str] = [] if set(args.parts) == {"facts"} else [*drawings]
     data = {name: load(name, args.data_dir) for name in reversed(names)}
     tests = {name: data[name].test for name in names}
-    machine_of = trained(recipe, data[args.dataset].train, args.dataset, args.run_dir, args.preset)
+    mine = data.get(args.dataset)
+    machine_of = trained(recipe, mine and mine.train, args.dataset, args.run_dir, args.preset)
     values, found = compare(bench, tests, machine_of, range(args.seeds), args.parts)
     made = rows(values, hardware(), command_of(arguments), commit() or "no checkout")
     for row in made:
         print(f"{row.experiment:16} {row.setting:32} {row.metric:30} {row.value:12.4f}")
     folder = Path("results") if args.record else args.folder
-    written = write_files(bench, found, folder, list(tests))
-    if args.record:
-        written.append(record(made, folder))
-    for path in written:
+    files = write_files(bench, found, folder, names)
+    for path in [*files, record(made, folder)] if args.record else files:
         print(path)
 
 

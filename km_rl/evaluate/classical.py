@@ -49,8 +49,8 @@ def crossing(xs: Sequence[float], ys: Sequence[float], level: float) -> float:
 def hebbian_capacity(size: int, loads: Sequence[float], seed: int) -> float:
     """The load N/D at which half of the patterns are lost, read from the patterns themselves.
 
-    Amit, Gutfreund & Sompolinsky 1985: 0.138 for endlessly many units. All units are updated at
-    once, up to `SWEEPS` times.
+    Amit, Gutfreund & Sompolinsky 1985: 0.138 for endlessly many units; fewer hold more for each,
+    see `without_end`. All units are updated at once, up to `SWEEPS` times.
 
     Raises:
         InputError: the loads do not reach from where most are kept to where most are lost.
@@ -70,6 +70,24 @@ def _kept(net: Hopfield, patterns: Tensor) -> float:
     return float((overlap > KEPT).float().mean())
 
 
+def without_end(sizes: Sequence[int], capacities: Sequence[float], power: float = 0.5) -> float:
+    """The capacity c of an endlessly large net: ``c(D) = c + a / D**power`` by least squares.
+
+    Over D units a sample's crosstalk is off its mean by some 1 / sqrt(D); that the capacity comes
+    down by the same power is a guess, which moves c by a tenth: give the sizes' own values too.
+
+    Raises:
+        InputError: fewer than two sizes.
+    """
+    if len(set(sizes)) < 2:
+        raise InputError(f"Sizes {list(sizes)} were given: two different ones are expected.")
+    x = torch.tensor(sizes, dtype=torch.float64) ** -power
+    y = torch.tensor(capacities, dtype=torch.float64)
+    apart = x - x.mean()
+    slope = apart @ (y - y.mean()) / (apart @ apart)
+    return (y.mean() - slope * x.mean()).item()
+
+
 def sdm_critical_distance(size: int, locations: int, patterns: int, seed: int) -> float:
     """The distance from which one reading leads no closer to a pattern, on average.
 
@@ -78,14 +96,14 @@ def sdm_critical_distance(size: int, locations: int, patterns: int, seed: int) -
     """
     generator = torch.Generator().manual_seed(seed)
     X = coins(patterns, size, generator)
-    memory = SparseDistributedMemory.empty(size, locations, seed=seed).write(X)
+    unrelated = int(torch.randint(2**31, (), generator=generator))
+    memory = SparseDistributedMemory.empty(size, locations, seed=unrelated).write(X)
     expected = critical_distance(size, locations, memory.radius, patterns)
     distances = [round(expected * (0.5 + 0.1 * i)) for i in range(11)]
-    queried = X[:QUERIES]
     gained = []
     for distance in distances:
-        read = memory.read(turned(queried, distance, generator))
-        gained.append(distance - float((read != queried).sum(1).float().mean()))
+        read = memory.read(turned(X, distance, generator))
+        gained.append(distance - float((read != X).sum(1).float().mean()))
     return crossing(distances, gained, 0.0)
 
 

@@ -96,9 +96,9 @@ class Bench:
     """Gradient steps of a write."""
     timed: tuple[int, ...] = (100, 1000, 10_000)
     """Patterns written to time a write and a read."""
-    hebbian_sizes: tuple[int, ...] = (1000, 2000, 4000)
+    hebbian_sizes: tuple[int, ...] = (500, 1000, 2000, 4000)
     """Units of the nets whose capacity is measured."""
-    hebbian_loads: tuple[float, ...] = (0.12, 0.125, 0.13, 0.135, 0.14, 0.145, 0.15, 0.155, 0.16)
+    hebbian_loads: tuple[float, ...] = (0.12, 0.13, 0.14, 0.15, 0.16, 0.17, 0.18, 0.20, 0.22)
     """Patterns for each unit, between which half of them are lost."""
     sdm: tuple[int, int, int] = (500, 20_000, 200)
     """Units, locations and patterns: Kanerva's million and ten thousand over fifty, half the
@@ -118,8 +118,8 @@ DEBUG = Bench(
     queries=16,
     rbm_updates=20,
     timed=(20, 40),
-    hebbian_sizes=(300,),
-    hebbian_loads=(0.08, 0.12, 0.16, 0.20),
+    hebbian_sizes=(200, 400),
+    hebbian_loads=(0.08, 0.12, 0.16, 0.20, 0.24, 0.28, 0.32),
     sdm=(500, 5000, 100),
     modern_sizes=(16, 24, 32),
     modern_most=2**10,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from tqdm import tqdm
 
-from km_rl.baselines.sdm import SparseDistributedMemory, critical_distance
+from km_rl.baselines.sdm import critical_distance, radius_for
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import Images
 from km_rl.errors import written_beside
@@ -23,6 +23,7 @@ from km_rl.evaluate.classical import (
     hebbian_capacity,
     modern_capacity,
     sdm_critical_distance,
+    without_end,
 )
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.results import Row, write_csv
@@ -52,16 +53,19 @@ Values = dict[tuple[str, str, str], list[float]]
 
 def facts(bench: Bench, seed: int) -> Iterator[tuple[str, str, float]]:
     """(setting, metric, value): Hebb's, Kanerva's and the modern net's, of one seed."""
-    for size in bench.hebbian_sizes:
-        capacity = hebbian_capacity(size, bench.hebbian_loads, seed)
-        yield f"hebbian D={size}", "patterns_per_unit", capacity
+    kept = [hebbian_capacity(D, bench.hebbian_loads, seed) for D in bench.hebbian_sizes]
+    for D, capacity in zip(bench.hebbian_sizes, kept, strict=True):
+        yield f"hebbian D={D}", "patterns_per_unit", capacity
+    for told, power in (("1/sqrt(D)", 0.5), ("1/D", 1.0)):
+        endless = without_end(bench.hebbian_sizes, kept, power)
+        yield f"hebbian, line over {told}", "patterns_per_unit", endless
     size, locations, patterns = bench.sdm
-    radius = SparseDistributedMemory.empty(size, locations).radius
-    expected = critical_distance(size, locations, radius, patterns)
+    example = (size, locations, radius_for(size, locations**-0.5), patterns)
     found = sdm_critical_distance(size, locations, patterns, seed)
     setting = f"sdm D={size} L={locations} N={patterns}"
     yield setting, "critical_distance", found
-    yield setting, "expected_critical_distance", expected
+    yield setting, "critical_distance_expected", critical_distance(*example)
+    yield setting, "critical_distance_by_kanerva", critical_distance(*example, varied=False)
     share = bench.modern_flipped
     held = [modern_capacity(D, share, bench.modern_most, seed) for D in bench.modern_sizes]
     setting = f"modern, {share:.0%} flipped"

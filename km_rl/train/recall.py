@@ -22,6 +22,7 @@ from km_rl.core.elbo import Elbo
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import Images, draw_episodes
 from km_rl.data.corrupt import blank_block, flip
+from km_rl.errors import InputError
 from km_rl.nn.flat import FlatDecoder, FlatEncoder
 from km_rl.nn.initial import keep_variance
 from km_rl.nn.mlp import GaussianHead
@@ -116,16 +117,19 @@ def spoilt(images: Tensor) -> Tensor:
 
 
 def trained(
-    recipe: RecallRecipe, data: Images, dataset: str, run_dir: Path, name: str
+    recipe: RecallRecipe, data: Images | None, dataset: str, run_dir: Path, name: str
 ) -> Callable[[int], KanervaMachine]:
     """From a seed to a machine trained on the data, in a run folder that resumes.
 
     Raises (the function):
-        InputError: the data are too few, or the folder belongs to a run with other settings.
+        InputError: there are no data or too few, or the folder belongs to a run with other
+            settings.
     """
 
     @lru_cache(maxsize=1)
     def machine_of(seed: int) -> KanervaMachine:
+        if data is None:
+            raise InputError("There are no images to train a machine on: give a data set.")
         mine = replace(recipe, seed=seed, dataset=dataset)
         torch.manual_seed(seed)
         model = Recall(mine.build_machine())
