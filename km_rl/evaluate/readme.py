@@ -10,23 +10,47 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.results import Row
 from km_rl.evaluate.table import COLUMNS
 
 BENCHMARKS = ("memory-speed", "step-cost")
+
+
+class Pivot(NamedTuple):
+    """A table with a row for each setting: its columns with their metrics, and decimals."""
+
+    columns: Mapping[str, str]
+    decimals: int
+
+
 PIVOTS = {
-    "retrieval": {
-        "random": "error_percent_random",
-        "strokes": "error_percent_strokes",
-        "Omniglot": "error_percent_omniglot",
-        "Omniglot, block": "error_percent_omniglot_block",
-        "Omniglot, few": "error_percent_omniglot_early",
-        "bits per number": "bits_per_number",
-    }
+    "retrieval": Pivot(
+        {
+            "random": "error_percent_random",
+            "strokes": "error_percent_strokes",
+            "Omniglot": "error_percent_omniglot",
+            "Omniglot, block": "error_percent_omniglot_block",
+            "Omniglot, few": "error_percent_omniglot_early",
+            "bits per number": "bits_per_number",
+        },
+        2,
+    ),
+    "retrieval-facts": Pivot(
+        {
+            "patterns per unit": "patterns_per_unit",
+            "critical distance": "critical_distance",
+            "expected": "critical_distance_expected",
+            "by Kanerva": "critical_distance_by_kanerva",
+            "doublings per unit": "doublings_per_unit",
+            "limit": "doublings_per_unit_limit",
+        },
+        3,
+    ),
 }
-"""Experiments with a row for each setting, and the columns with their metrics."""
+"""By experiment; settings that have none of the columns are left out."""
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(r"<!-- results: (\S+) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S)
 LABELS = {"km": "KM", "vae": "VAE", "km-under-vae": "KM under VAE"}
@@ -99,17 +123,16 @@ def _bounds(rows: Sequence[Row]) -> list[str]:
     return [_table(["", *COLUMNS], cells, words=1), f"{told}. {_provenance(ruling)}"]
 
 
-def _pivot(rows: Sequence[Row], columns: Mapping[str, str]) -> list[str]:
+def _pivot(rows: Sequence[Row], pivot: Pivot) -> list[str]:
     """A row for each setting and a column for each metric, and what produced them."""
-    by_name = {(row.setting, row.metric): row for row in rows}
-    settings = sorted(dict.fromkeys(row.setting for row in rows), key=_order)
+    told = [row for row in rows if row.metric in pivot.columns.values()]
+    by_name = {(row.setting, row.metric): row for row in told}
     cells = [
         [LABELS.get(setting, setting)]
-        + [_value(by_name.get((setting, metric)), 2) for metric in columns.values()]
-        for setting in settings
+        + [_value(by_name.get((setting, name)), pivot.decimals) for name in pivot.columns.values()]
+        for setting in sorted({row.setting for row in told}, key=_order)
     ]
-    told = [row for row in rows if row.metric in columns.values()]
-    return [_table(["", *columns], cells, words=1), _provenance(told)]
+    return [_table(["", *pivot.columns], cells, words=1), _provenance(told)]
 
 
 def _values(rows: Sequence[Row]) -> list[str]:

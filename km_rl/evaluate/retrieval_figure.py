@@ -81,4 +81,4 @@ def _curves(axes: Axes, found: Sequence[Point], place: Callable[[Point], float])
         mine = [p for p in found if p.memory == memory]
         xs = sorted({place(p) for p in mine})
         ys = [fmean(p.value for p in mine if place(p) == x) for x in xs]
-        axes.plot(xs, ys, line, color=colour, lw=1.4, label=memory)
+        axes.plot(xs, ys, line, marker=".", ms=4, color=colour, lw=1.4, label=memory)
