@@ -129,7 +129,7 @@ DEBUG = Bench(
 def lineup(
     updates: int, machine: KanervaMachine | None = None, slots: int = 0
 ) -> dict[str, Contestant]:
-    """Every memory, empty, with at most `BUDGET` stored numbers.
+    """Every memory, empty, with at most `BUDGET` stored numbers; one net has a diagonal besides.
 
     A machine that has the `write` and `iterate` of a `KanervaMachine` joins by one line, with
     `EpisodeRecall` for its memory.
