@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 NEWEST := .venv-newest
+PRESET  ?= full
 ENV     ?= HalfCheetah
 STEPS   ?= 1500000
 SEEDS   ?= 0 1 2 3 4
@@ -9,7 +10,7 @@ WORKERS ?= 2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup train imitation test test-newest lint bench clean
+.PHONY: setup train imitation retrieval test test-newest lint bench clean
 
 setup: $(READY)  ## the environment, .venv
 
@@ -40,6 +41,9 @@ bench: $(READY)  ## times beside their floor
 	$(BIN)/python scripts/benchmark.py memory
 	$(BIN)/python scripts/benchmark.py step
 	$(BIN)/python scripts/benchmark.py discriminator
+
+retrieval: $(READY)  ## old memories and new in one experiment; PRESET=debug in a minute
+	$(BIN)/python scripts/retrieval.py --preset $(PRESET)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import install_import_hook
 
 install_import_hook(["km_rl.core"], "beartype.beartype")
-pytest.register_assert_rewrite("laws", "oracles")
+pytest.register_assert_rewrite("laws", "oracles", "recall_laws")
 torch.set_num_threads(1)
 
 

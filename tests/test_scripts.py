@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MODELS = ("km", "dkm", "dnc", "lrua", "vae")
+TRAINING = ("train_generative.py", "retrieval.py")
 
 
 def run(script: str, *arguments: object) -> str:
@@ -66,6 +67,14 @@ def test_a_benchmark_prints_its_ratio() -> None:
         assert ratio in told
 
 
+@pytest.mark.slow
+def test_all_memories_are_compared(tmp_path: Path) -> None:
+    folders = ("--run-dir", tmp_path / "runs", "--folder", tmp_path)
+    told = run("retrieval.py", "--preset", "debug", "--seeds", 1, *folders)
+    assert "error_percent_strokes" in told and "write_us@20" in told
+    assert told.splitlines()[-1] == str(tmp_path / "retrieval" / "retrieval.png")
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "sentence"),
     [
@@ -79,6 +88,8 @@ def test_a_benchmark_prints_its_ratio() -> None:
         ("evaluate.py", ["nowhere"], "nowhere"),
         ("results.py", ["nowhere"], "nowhere"),
         ("results.py", [], "--tables"),
+        ("retrieval.py", ["--dataset", "omniglot", "--data-dir", "nowhere"], "nowhere"),
+        ("retrieval.py", ["--seeds", "0"], "seeds is 0"),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -89,7 +100,7 @@ def test_bad_input_is_one_sentence(
     arguments: list[str],
     sentence: str,
 ) -> None:
-    where = ["--run-dir", str(tmp_path / "runs")] if script == "train_generative.py" else []
+    where = ["--run-dir", str(tmp_path / "runs")] if script in TRAINING else []
     monkeypatch.syspath_prepend(ROOT / "scripts")
     main = import_module(Path(script).stem).main
     with pytest.raises(SystemExit) as stopped:

@@ -17,11 +17,21 @@ def salt_and_pepper(images: Tensor, fraction: float, generator: torch.Generator)
     Raises:
         InputError: ``fraction`` is not between 0 and 1.
     """
-    if not 0 <= fraction <= 1:
-        raise InputError(f"A fraction of {fraction} was given: give one between 0 and 1.")
+    _check_fraction(fraction)
     chance = torch.rand(images.shape, generator=generator).to(images.device)
     pepper, salt = chance < fraction / 2, chance >= 1 - fraction / 2
     return images.masked_fill(pepper, 0).masked_fill(salt, 1)
+
+
+def flip(images: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
+    """Turn each pixel x, with probability ``fraction``, into 1 - x; otherwise as above.
+
+    Raises:
+        InputError: ``fraction`` is not between 0 and 1.
+    """
+    _check_fraction(fraction)
+    flipped = torch.rand(images.shape, generator=generator).to(images.device) < fraction
+    return torch.where(flipped, 1 - images, images)
 
 
 def blank_block(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -43,6 +53,11 @@ def blank_block(images: Tensor, size: int, generator: torch.Generator) -> Tensor
     columns = _interval(width, size, batch, generator)[..., None, :]
     block = (rows & columns).unsqueeze(-3).to(images.device)
     return images.masked_fill(block, 0)
+
+
+def _check_fraction(fraction: float) -> None:
+    if not 0 <= fraction <= 1:
+        raise InputError(f"A fraction of {fraction} was given: give one between 0 and 1.")
 
 
 def _interval(total: int, size: int, batch: list[int], generator: torch.Generator) -> Tensor:

@@ -8,14 +8,50 @@ produced it: seeds, hardware, commit and commands.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.results import Row
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
 
 BENCHMARKS = ("memory-speed", "step-cost")
+
+
+class Pivot(NamedTuple):
+    """A table with a row for each setting: its columns with their metrics, and decimals."""
+
+    columns: Mapping[str, str]
+    decimals: int
+
+
+PIVOTS = {
+    "retrieval": Pivot(
+        {
+            "random": "error_percent_random",
+            "strokes": "error_percent_strokes",
+            "Omniglot": "error_percent_omniglot",
+            "Omniglot, block": "error_percent_omniglot_block",
+            "Omniglot, few": "error_percent_omniglot_early",
+            "bits per number": "bits_per_number",
+        },
+        2,
+    ),
+    "retrieval-facts": Pivot(
+        {
+            "patterns per unit": "patterns_per_unit",
+            "critical distance": "critical_distance",
+            "expected": "critical_distance_expected",
+            "by Kanerva": "critical_distance_by_kanerva",
+            "doublings per unit": "doublings_per_unit",
+            "limit": "doublings_per_unit_limit",
+        },
+        3,
+    ),
+}
+"""By experiment; settings that have none of the columns are left out."""
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(r"<!-- results: (\S+) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S)
 KINDS = ("km", "dkm", "dnc", "lrua", "vae")
@@ -76,6 +112,8 @@ def _block(experiment: str, rows: Sequence[Row]) -> str:
 def _form(rows: Sequence[Row]) -> Callable[[Sequence[Row]], list[str]]:
     """How rows are laid out, by what they measure."""
     metrics = {row.metric for row in rows}
+    if (pivot := PIVOTS.get(rows[0].experiment)) is not None:
+        return partial(_pivot, pivot=pivot)
     if "return_iqm" in metrics:
         return _returns
     return _bounds if metrics & set(COLUMNS.values()) else _values
@@ -139,6 +177,18 @@ def _test_set(rows: Sequence[Row]) -> str:
 
 def _decimals(metric: str) -> int:
     return 3 if metric in BIT_KEYS else 1
+
+
+def _pivot(rows: Sequence[Row], pivot: Pivot) -> list[str]:
+    """A row for each setting and a column for each metric, and what produced them."""
+    told = [row for row in rows if row.metric in pivot.columns.values()]
+    by_name = {(row.setting, row.metric): row for row in told}
+    cells = [
+        [LABELS.get(setting, setting)]
+        + [_value(by_name.get((setting, name)), pivot.decimals) for name in pivot.columns.values()]
+        for setting in sorted({row.setting for row in told}, key=_order)
+    ]
+    return [_table(["", *pivot.columns], cells, words=1), _provenance(told)]
 
 
 def _values(rows: Sequence[Row]) -> list[str]:

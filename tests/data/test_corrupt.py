@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from km_rl.data.corrupt import blank_block, salt_and_pepper
+from km_rl.data.corrupt import blank_block, flip, salt_and_pepper
 from km_rl.errors import InputError
 
 
@@ -59,3 +59,18 @@ def test_fraction_outside_0_to_1(fraction):
 def test_block_that_does_not_fit(size):
     with pytest.raises(InputError, match=f"{size} x {size} .* images of 4 x 6: .* from 0 to 4"):
         blank_block(torch.zeros(1, 1, 4, 6), size, rng())
+
+
+def test_flip_turns_the_fraction_over_and_back():
+    images = (torch.rand(200, 1, 28, 28) < 0.3).float()
+    spoilt = flip(images, 0.2, rng())
+    assert abs((spoilt != images).float().mean() - 0.2) < 0.005
+    assert set(spoilt.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(flip(spoilt, 0.2, rng()), images)
+    assert torch.equal(flip(images, 1, rng()), 1 - images)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
+def test_no_such_fraction_is_flipped(fraction: float):
+    with pytest.raises(InputError, match="between 0 and 1"):
+        flip(torch.zeros(1, 1, 2, 2), fraction, rng())

@@ -396,6 +396,18 @@ def test_markers_that_are_wrong(text: str, said: str) -> None:
         with_tables(text, [ROW])
 
 
+def test_memories_stand_in_rows_and_their_errors_in_columns() -> None:
+    numbers = {"error_percent_random": 12.5, "error_percent_omniglot": 3.25, "stored_numbers": 9}
+    rows = [
+        ROW._replace(experiment="retrieval", setting=setting, metric=metric, value=value)
+        for setting in ("sdm", "km")
+        for metric, value in numbers.items()
+    ]
+    made = with_tables("<!-- results: retrieval --><!-- /results -->", rows).splitlines()
+    assert made[2].startswith("|  | random | strokes | Omniglot |")
+    assert made[4:6] == [f"| {name} | 12.50 |  | 3.25 |  |  |  |" for name in ("KM", "sdm")]
+
+
 def test_the_readme_shows_what_the_summary_says() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert with_tables(text, read(ROOT / "results")) == text, "run scripts/results.py --tables"

@@ -1,0 +1,171 @@
+"""Training a machine to recall: write clean images, read corrupted ones, be like the clean ones.
+
+The loss is -ln p(x) of what one reading finds, in nats per image, and no rates: as in the
+retrieval experiments of Bartunov et al. 2020 the memory is judged by what comes back. Half of the
+queries have 0 to 40% of their pixels flipped, the other half lack a block.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy
+
+from km_rl.core.elbo import Elbo
+from km_rl.core.machine import KanervaMachine
+from km_rl.data import Images, draw_episodes
+from km_rl.data.corrupt import blank_block, flip
+from km_rl.errors import InputError
+from km_rl.nn.flat import FlatDecoder, FlatEncoder
+from km_rl.nn.initial import keep_variance
+from km_rl.nn.mlp import GaussianHead
+from km_rl.train.loop import train
+from km_rl.train.recipe import Precision, Recipe
+from km_rl.train.run import Run, describe
+
+IMAGE_SHAPE = (1, 28, 28)
+MOST_FLIPPED = 0.4
+BLOCK = 14
+SHARP = 0.03
+"""Std of every address variable when training starts."""
+
+
+@dataclass(frozen=True)
+class RecallRecipe(Recipe):
+    """Sizes of the machine and of its episodes, beside how it is trained."""
+
+    steps: int = 1200
+    """One episode each."""
+    learning_rate: float = 1e-3
+    """Adam's step size at its highest."""
+    warmup_steps: int = 100
+    """Steps over which the step size rises in a straight line from 0."""
+    precision: Precision = "no"
+    """Always full: the nets are too small to gain by less."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints."""
+    dataset: str = "strokes"
+    """What it is trained on."""
+    episode_length: int = 432
+    """Images in an episode, one episode a step: four times what Hebb's rule holds of 784 bits."""
+    slots: int = 512
+    """K: as many as there are images, or each disturbs the others."""
+    code: int = 128
+    """C; K C + K (K + 1) / 2 numbers are no more than a Hopfield net of 784 units has."""
+    key: int = 448
+    """S, which bounds how many addresses can be linearly independent."""
+    width: int = 256
+    """Hidden units of every net."""
+    noise_var: float = 1.0
+    """Variance of a code around its read-out when training starts; it is trained."""
+
+    def build_machine(self) -> KanervaMachine:
+        """A new machine whose addresses all have something to say from the start."""
+        encoder = FlatEncoder(IMAGE_SHAPE, self.width)
+        decoder = FlatDecoder(self.code, IMAGE_SHAPE, self.width)
+        machine = KanervaMachine(
+            encoder,
+            decoder,
+            slots=self.slots,
+            code=self.code,
+            key=self.key,
+            noise_var=self.noise_var,
+            learn_noise=True,
+        )
+        machine.q_y = GaussianHead(self.width, self.key, self.width).start_sharp(self.key, SHARP)
+        keep_variance(machine.addressing.key)
+        return machine
+
+
+class Recall(nn.Module):
+    """A machine as the training loop wants it: from episodes to a loss.
+
+    Args:
+        machine: anything with the `write` and `iterate` of a `KanervaMachine`.
+    """
+
+    kind = "recall"
+
+    def __init__(self, machine: nn.Module) -> None:
+        super().__init__()
+        self.machine = machine
+        self.spec: dict[str, Any] = {}
+
+    def forward(self, images: Tensor, sample_memory: bool = False) -> Elbo:
+        """-ln p(x) of the clean images after one reading; the memory is read at its mean."""
+        memory = self.machine.write(images)  # type: ignore[operator]
+        pictures = self.machine.iterate(memory, spoilt(images))[-1]  # type: ignore[operator]
+        nats = binary_cross_entropy(pictures, images, reduction="none").sum((-3, -2, -1))
+        free = torch.zeros_like(nats)
+        return Elbo(nats, rate_y=free, rate_z=free, rate_memory=free)
+
+
+def spoilt(images: Tensor) -> Tensor:
+    """Queries from episodes ``[B, T, channels, H, W]``, by torch's global random numbers."""
+    generator, half = torch.default_generator, images.shape[1] // 2
+    share = MOST_FLIPPED * float(torch.rand((), generator=generator))
+    flipped = flip(images[:, :half], share, generator)
+    blank = blank_block(images[:, half:], min(BLOCK, *images.shape[-2:]), generator)
+    return torch.cat([flipped, blank], 1)
+
+
+def trained(
+    recipe: RecallRecipe, data: Images | None, dataset: str, run_dir: Path, name: str
+) -> Callable[[int], KanervaMachine]:
+    """From a seed to a machine trained on the data, in a run folder that resumes.
+
+    Raises (the function):
+        InputError: there are no data or too few, or the folder belongs to a run with other
+            settings.
+    """
+
+    @lru_cache(maxsize=1)
+    def machine_of(seed: int) -> KanervaMachine:
+        if data is None:
+            raise InputError("There are no images to train a machine on: give a data set.")
+        mine = replace(recipe, seed=seed, dataset=dataset)
+        torch.manual_seed(seed)
+        model = Recall(mine.build_machine())
+        run = Run(run_dir / f"retrieval-{name}-{dataset}-{seed}", mine, describe(model))
+        draw = lambda generator: draw_episodes(
+            data, 1, mine.episode_length, generator=generator, binarisation="static"
+        )
+        train(model, draw, mine, run)
+        return model.machine.cpu().eval()  # type: ignore[return-value]
+
+    return machine_of
+
+
+def command_of(arguments: Sequence[str]) -> str:
+    """The command to record: without what holds on one machine only."""
+    kept, words = ["python", "scripts/retrieval.py"], iter(arguments)
+    for word in words:
+        flag = word.partition("=")[0].replace("_", "-")
+        if flag not in ("--data-dir", "--run-dir"):
+            kept.append(word)
+            continue
+        if "=" not in word:
+            next(words, None)
+        kept += [flag, "DIR"] if flag == "--data-dir" else []
+    return shlex.join(kept)
+
+
+TINY = RecallRecipe(
+    steps=20,
+    warmup_steps=5,
+    episode_length=16,
+    slots=16,
+    code=8,
+    key=16,
+    width=16,
+    log_every=5,
+    checkpoint_every=10,
+)
+"""The same training in a second."""

@@ -1,0 +1,79 @@
+"""Store patterns in every memory, corrupt the queries, retrieve: one table and one figure.
+
+A Kanerva Machine is trained first for each seed, into runs/; the same command resumes. Examples:
+
+    python scripts/retrieval.py --preset debug
+    python scripts/retrieval.py --dataset omniglot --data-dir DIR --record
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import tyro
+
+from km_rl.data import load
+from km_rl.errors import at_least_one, exit_on_input_error
+from km_rl.evaluate.results import record
+from km_rl.evaluate.retrieval import DEBUG, Bench
+from km_rl.evaluate.retrieval_results import PARTS, Part, compare, rows, write_files
+from km_rl.train.recall import TINY, RecallRecipe, command_of, trained
+from km_rl.train.run import commit, hardware
+
+
+@dataclass(frozen=True)
+class Args:
+    """What is compared, and where it is put."""
+
+    preset: Literal["full", "debug"] = "full"
+    """The experiment, or the same in a minute."""
+    dataset: Literal["strokes", "omniglot"] = "strokes"
+    """Drawings the machine is trained on; tested are random patterns, strokes and these."""
+    data_dir: Path | None = None
+    """Where Omniglot lies; by default KM_RL_DATA names the place, or else it is downloaded."""
+    parts: tuple[Part, ...] = PARTS
+    """The classical facts, the errors of all memories (with the figure), the cost of each."""
+    seeds: int = 5
+    """Seeds from 0 up, of the machine, the patterns and the queries."""
+    threads: int = 1
+    """CPU threads."""
+    run_dir: Path = Path("runs")
+    """Where the trained machines lie."""
+    folder: Path = Path("runs/retrieval")
+    """Where curves and figure are put."""
+    record: bool = False
+    """Put them in results/ instead, and the numbers in results/summary.csv."""
+
+
+@exit_on_input_error()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, measure and write as the arguments say; the command line's by default."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    args = tyro.cli(Args, args=arguments, description=__doc__)
+    at_least_one(seeds=args.seeds, threads=args.threads)
+    torch.set_num_threads(args.threads)
+    debug = args.preset == "debug"
+    bench, recipe = (DEBUG, TINY) if debug else (Bench(), RecallRecipe())
+    drawings = sorted({"strokes", args.dataset}, reverse=True)
+    names: list[str] = [] if set(args.parts) == {"facts"} else [*drawings]
+    data = {name: load(name, args.data_dir) for name in reversed(names)}
+    tests = {name: data[name].test for name in names}
+    mine = data.get(args.dataset)
+    machine_of = trained(recipe, mine and mine.train, args.dataset, args.run_dir, args.preset)
+    values, found = compare(bench, tests, machine_of, range(args.seeds), args.parts)
+    made = rows(values, hardware(), command_of(arguments), commit() or "no checkout")
+    for row in made:
+        print(f"{row.experiment:16} {row.setting:32} {row.metric:30} {row.value:12.4f}")
+    folder = Path("results") if args.record else args.folder
+    files = write_files(bench, found, folder, names)
+    for path in [*files, record(made, folder)] if args.record else files:
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Training to recall: what the loss is, and that it falls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tiny_runs import DATA
+from torch.distributions import Bernoulli
+from torch.testing import assert_close
+
+from km_rl.data import Images
+from km_rl.train.recall import TINY, Recall, command_of, spoilt, trained
+
+IMAGES = Images(DATA.images, DATA.labels)
+
+
+def test_the_loss_is_that_of_the_clean_images() -> None:
+    machine = TINY.build_machine().eval()
+    images = (torch.rand(1, 6, 1, 28, 28) < 0.1).float()
+    torch.manual_seed(1)
+    elbo = Recall(machine).eval()(images)
+    torch.manual_seed(1)
+    memory = machine.write(images)
+    pictures = machine.read(memory, spoilt(images))
+    assert_close(elbo.distortion, -Bernoulli(pictures).log_prob(images).sum((-3, -2, -1)))
+    assert_close(elbo.bound, elbo.distortion)
+    assert_close(elbo.full_bound, elbo.distortion)
+
+
+def test_half_of_the_queries_are_flipped_and_half_lack_a_block() -> None:
+    images = torch.ones(1, 40, 1, 28, 28)
+    missing = (spoilt(images) == 0).float().mean((0, 2, 3, 4))
+    assert_close(missing[20:], torch.full((20,), 14 * 14 / 784))
+    assert 0 <= missing[:20].min() and missing[:20].max() < 0.45
+
+
+def test_it_trains_every_part_of_the_machine() -> None:
+    recall = Recall(TINY.build_machine()).train()
+    recall((torch.rand(1, 8, 1, 28, 28) < 0.1).float()).loss().backward()
+    for name, parameter in recall.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_a_machine_is_trained_once_and_comes_back(tmp_path: Path) -> None:
+    recipe = replace(TINY, steps=4)
+    first = trained(recipe, IMAGES, "strokes", tmp_path, "mine")(3)
+    metrics = tmp_path / "retrieval-mine-strokes-3" / "metrics.jsonl"
+    before = metrics.read_bytes()
+    again = trained(recipe, IMAGES, "strokes", tmp_path, "mine")(3)
+    assert metrics.read_bytes() == before
+    for one, other in zip(first.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_command_names_no_folder_of_this_machine() -> None:
+    given = ["--data-dir", "/a/b", "--run-dir=/c", "--seeds", "2"]
+    assert command_of(given) == "python scripts/retrieval.py --data-dir DIR --seeds 2"
