@@ -53,7 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     for name, values in found.items():
         mean, low, high = interval(values)
         print(f"{name:24}{mean:8.3f}")
-        setting = f"{args.trajectories} demonstrations, {name}"
+        shown = f"{args.trajectories} demonstration" + "s" * (args.trajectories > 1)
+        setting = f"{shown}, {name}"
         made = (len(values), hardware(), _command(arguments), commit() or "")
         rows.append(Row("gail-novelty", setting, "auc", mean, low, high, *made))
     if args.record is not None:

@@ -17,7 +17,7 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.results import Row
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
 
-BENCHMARKS = ("memory-speed", "step-cost")
+BENCHMARKS = ("memory-speed", "step-cost", "discriminator-cost")
 
 
 class Pivot(NamedTuple):

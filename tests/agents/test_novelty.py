@@ -54,7 +54,7 @@ def test_the_script_records_what_it_prints(
     script.main(flags.split())
     (row,) = read(tmp_path)
     assert f"{row.value:.3f}" in capsys.readouterr().out
-    assert row[:3] == ("gail-novelty", f"1 demonstrations, {RANDOM}", "auc")
+    assert row[:3] == ("gail-novelty", f"1 demonstration, {RANDOM}", "auc")
     assert str(tmp_path) not in row.command.split("--record")[0]
 
 
