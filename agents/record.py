@@ -203,8 +203,8 @@ def _provenance(
         *(earlier.commit.split("+") if earlier else []),
         *(r.fact("commit") for r in group),
     ]
-    span = f"{seeds[0]}..{seeds[-1]}" if seeds == list(range(seeds[0], seeds[-1] + 1)) else None
-    spoken = span or ",".join(map(str, seeds))
+    consecutive = len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
+    spoken = f"{seeds[0]}..{seeds[-1]}" if consecutive else ",".join(map(str, seeds))
     return (
         " + ".join(dict.fromkeys(hardware)),
         f"{command(group[0])} --seed {spoken}",
@@ -215,7 +215,7 @@ def _provenance(
 def command(run: Imitation) -> str:
     """What makes the run again, but for its seed."""
     words = ["python", "scripts/gail.py"]
-    left_out = {"seed", "name", "run_dir"}
+    left_out = {"seed", "name", "run_dir", *run.idle}
     usual = {field.name: field.default for field in fields(GailConfig)}
     for name, default in usual.items():
         value = run.config.get(name)

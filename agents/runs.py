@@ -42,9 +42,14 @@ class Imitation(NamedTuple):
         return self._choice.method
 
     @property
+    def idle(self) -> list[str]:
+        """Settings that change nothing for this method."""
+        return self._choice.idle
+
+    @property
     def given(self) -> dict[str, Any]:
         """The settings that this method has, and the facts that were recorded."""
-        left_out = {*self._choice.idle, "about", "run_dir"}
+        left_out = {*self.idle, "about", "run_dir"}
         kept = {name: value for name, value in self.config.items() if name not in left_out}
         return {**kept, **self.config["about"]}
 

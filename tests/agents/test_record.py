@@ -81,6 +81,10 @@ def test_the_command_has_what_differs_from_the_defaults_and_no_path(tmp_path: Pa
     assert command(run) == (
         "python scripts/gail.py --env Pendulum-v1 --demos demos.npz --steps 200 --no-history"
     )
+    (other,) = _runs(tmp_path / "b", [1], discriminator="knn", slots=8)
+    assert command(other) == (
+        "python scripts/gail.py --env Pendulum-v1 --steps 200 --discriminator knn"
+    )
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
