@@ -149,8 +149,9 @@ class KanervaRecall(NamedTuple):
     def empty(
         cls, machine: KanervaMachine, image_shape: tuple[int, int, int] = IMAGE_SHAPE
     ) -> KanervaRecall:
-        """The machine with its prior for a memory."""
-        return cls(machine.eval(), Memory(*(x[None] for x in machine.prior())), image_shape)
+        """The machine with its prior for a memory, in float64: see `condition`."""
+        prior = Memory(*(x[None].double() for x in machine.prior()))
+        return cls(machine.eval(), prior, image_shape)
 
     @property
     def stored_numbers(self) -> int:

@@ -74,6 +74,15 @@ def test_numbers_are_counted(machine: KanervaMachine) -> None:
     assert NaturalRecall.empty(SIZE, 6).stored_numbers == 6 * SIZE + 21
 
 
+def test_a_long_stream_leaves_a_covariance_positive_definite() -> None:
+    """In float32 it would not stay so: what is left of the prior is less than its rounding."""
+    big = KanervaMachine.build(SHAPE, filters=2, slots=64, code=4, key=64, noise_var=1e-4)
+    memory = KanervaRecall.empty(big, SHAPE)
+    for seed in range(20):
+        memory = seeded(memory, random_patterns(128, SIZE, seed))
+    assert torch.linalg.eigvalsh(memory.memory.cov.double()).min() > 0
+
+
 def test_a_natural_memory_is_ridge_regression(patterns: Tensor) -> None:
     memory = NaturalRecall.empty(SIZE, 7, noise_var=0.5)
     w, queries = memory.weights(patterns).double(), random_patterns(9, SIZE, seed=1)
