@@ -127,12 +127,13 @@ class Adversary:
         if isinstance(self.trainer, AIRL):
             return {}
         latest = self.trainer._gen_replay_buffer.sample(BATCH)
-        expert = {name: rows[:BATCH] for name, rows in self.task.demonstrations.items()}
-        policy = {name: getattr(latest, name) for name in expert}
-        return {
-            f"logit/{whose}": float(self.net.predict(*(rows[name] for name in FIELDS)).mean())
-            for whose, rows in (("expert", expert), ("policy", policy))
-        }
+        policy = self.net.predict(*(getattr(latest, name) for name in FIELDS))
+        if isinstance(self.net, KanervaRewardNet):
+            expert = self.net.expert_logits(BATCH).cpu().numpy()
+        else:
+            rows = self.task.demonstrations
+            expert = self.net.predict(*(rows[name][:BATCH] for name in FIELDS))
+        return {"logit/expert": float(expert.mean()), "logit/policy": float(policy.mean())}
 
 
 FIELDS = ("obs", "acts", "next_obs", "dones")

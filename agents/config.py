@@ -121,6 +121,11 @@ class GailConfig:
             raise InputError(f"--seed is {self.seed}: give a whole number below 2**32.")
         if self.name is not None and Path(self.name).name != self.name:
             raise InputError(f"--name is '{self.name}': give one name without a path.")
+        if self.method == "kanerva-airl" and self.head == "least_squares":
+            raise InputError(
+                "AIRL's net is a part of the logit, and the memory's usual head is a logit "
+                "already: add --head conditional, or choose --algorithm gail."
+            )
         self._refuse_idle()
 
     def resolved(self) -> GailConfig:

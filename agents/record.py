@@ -66,6 +66,9 @@ def record(runs: Mapping[str, Sequence[Imitation]], experiment: str, results: Pa
     """
     check_name(experiment)
     place = results / experiment
+    known = read(results)
+    for setting, group in runs.items():
+        _check_alike(group, next((r for r in known if r[:2] == (experiment, setting)), None))
     for run in (run for group in runs.values() for run in group):
         _check(run)
     written = [
@@ -77,7 +80,7 @@ def record(runs: Mapping[str, Sequence[Imitation]], experiment: str, results: Pa
     figure = place / FIGURE
     with written_beside(figure) as beside:
         beside.write_bytes(png(_figure(points, first)))
-    rows = _rows(points, runs, experiment, read(results))
+    rows = _rows(points, runs, experiment, known)
     return [*written, figure, record_rows(rows, results)]
 
 
@@ -94,6 +97,19 @@ def _check(run: Imitation) -> None:
                 f"'{run.folder}' does not say its {name}, without which a number is no result: "
                 f"run it again, from a git checkout."
             )
+
+
+def _check_alike(group: Sequence[Imitation], before: Row | None) -> None:
+    """Refuse runs of one setting that differ in more than the seed, earlier ones included."""
+    made = dict.fromkeys(map(command, group))
+    if before is not None:
+        made[before.command.rpartition(" --seed ")[0]] = None
+    if len(made) > 1:
+        told = "' and '".join(made)
+        raise InputError(
+            f"Runs of one setting were made by '{told}': give runs that differ in their seeds "
+            f"alone, or record them under another name."
+        )
 
 
 def _round_steps(run: Imitation) -> int:
@@ -198,7 +214,10 @@ def _provenance(
         assert before is not None, "a file without a line in the summary"
         return before.hardware, before.command, before.commit
     earlier = before if before and len(seeds) > len(group) else None
-    hardware = [*([earlier.hardware] if earlier else []), *(r.fact("hardware") for r in group)]
+    hardware = [
+        *(earlier.hardware.split(" + ") if earlier else []),
+        *(r.fact("hardware") for r in group),
+    ]
     commits = [
         *(earlier.commit.split("+") if earlier else []),
         *(r.fact("commit") for r in group),

@@ -86,6 +86,9 @@ class NaturalRecall(NamedTuple):
 class Machine(Protocol):
     """A network that writes an episode of images to a memory and reads it iteratively."""
 
+    def eval(self) -> Any:
+        """As an `nn.Module`: from now on without the noise of training."""
+
     def write(self, images: Tensor) -> Any:
         """The memory of episodes with shape (B, T, channels, H, W)."""
 
@@ -117,6 +120,7 @@ class EpisodeRecall(NamedTuple):
         """
         if self.memory is not None:
             raise InputError("An episode is written already: write all patterns at once.")
+        self.machine.eval()
         memory = self.machine.write(images_of(patterns, self.image_shape))
         return self._replace(memory=memory)
 

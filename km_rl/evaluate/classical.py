@@ -38,7 +38,9 @@ def crossing(xs: Sequence[float], ys: Sequence[float], level: float) -> float:
     """
     for i in range(1, len(xs)):
         low, high = ys[i - 1] - level, ys[i] - level
-        if low == 0 or low * high < 0 or (high == 0 and low != 0):
+        if low == 0:
+            return xs[i - 1]
+        if low * high <= 0:
             return xs[i - 1] + (xs[i] - xs[i - 1]) * low / (low - high)
     raise InputError(
         f"From {xs[0]:g} to {xs[-1]:g} the level {level:g} is never passed (values from "

@@ -210,10 +210,8 @@ class KanervaCallback(TrainerCallback):
             "policy_slots": state.policy_slots,
             "memory_drift": drift,
         }
-        if expert := net.expert.count:
-            sample = net.expert.content[:: max(1, expert // EXPERT_SAMPLE)]
-            with torch.no_grad(), evaluating(net):
-                values["logit_expert"] = float(net.logits_expert_is_high(sample).mean())
+        if net.expert.count:
+            values["logit_expert"] = float(self.reward_net.expert_logits(EXPERT_SAMPLE).mean())
             values["logit_policy"] = float(told.logit.mean())
             values["expert_gain"] = float(told.expert_gain.mean())
             values["expert_slots"] = state.expert_slots

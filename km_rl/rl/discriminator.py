@@ -3,14 +3,14 @@ r"""Whose pair is this? The logit of a pair (s, a), given a memory of the expert
 A memory of each is written from a pile of its pairs: at the address of a pair
 (`km_rl.rl.channel`) its code, or whose it is. What they say about a further pair
 (`km_rl.rl.evidence`) becomes the logit (`km_rl.rl.heads`), bounded by ``bound`` tanh(logit /
-``bound``). Where neither knows the address both predict the prior and the logit is 0: it says when
-it does not know.
+``bound``). While neither memory holds anything both predict the prior and the logit is 0.
 
 Four things make it work; Wu et al. 2018 did none of them:
 
 * inputs are in units of the expert's own spread: what the expert never varies counts most;
 * what is trained is trained by the discriminator's loss, through the reads *and* the writes;
-* a pair that is in a memory is scored as if it were not, or training would look perfect and fail;
+* a pair to learn from that is in a memory is scored as if it were not, or training would look
+  perfect and fail;
 * the policy's memory keeps its history, or older policies would pass for the expert.
 """
 
@@ -26,8 +26,8 @@ from km_rl.core.memory import Memory
 from km_rl.core.natural import NaturalMemory
 from km_rl.rl.channel import Channel
 from km_rl.rl.episodes import RunningStats
-from km_rl.rl.evidence import EXPERT, Evidence, consult
-from km_rl.rl.heads import LeastSquares, Ratio
+from km_rl.rl.evidence import EXPERT, POLICY, Evidence, consult
+from km_rl.rl.heads import LeastSquares, Ratio, softplus_inverse
 from km_rl.rl.options import Options
 from km_rl.rl.pile import Pile
 from km_rl.rl.scorer import Scorer
@@ -46,11 +46,10 @@ class Content(NamedTuple):
     weights: Tensor
 
     def weight_of(self, keys: Tensor) -> Tensor:
-        """The weight of the row with each key, 0 where there is none: (N,)."""
-        if not len(self.keys):
-            return torch.zeros(len(keys), device=keys.device)
-        place = torch.searchsorted(self.keys, keys).clamp(max=len(self.keys) - 1)
-        return torch.where(self.keys[place] == keys, self.weights[place], 0)
+        """The weight of all rows with each key, 0 where there is none: (N,)."""
+        upto = torch.cat([self.weights.new_zeros(1), self.weights.cumsum(0)])
+        first, last = (torch.searchsorted(self.keys, keys, right=right) for right in (False, True))
+        return torch.where(first < last, upto[last] - upto[first], 0)
 
 
 class Frozen(NamedTuple):
@@ -93,7 +92,7 @@ class Discriminator(nn.Module):
             for m in modes
         )
         self.raw_noise_var = nn.Parameter(
-            torch.full((len(modes),), o.noise_var).expm1().log(), requires_grad=self.trained
+            softplus_inverse(torch.full((len(modes),), o.noise_var)), requires_grad=self.trained
         )
         self.head: LeastSquares | Ratio = LeastSquares()
         if not self.labelled:
@@ -109,57 +108,75 @@ class Discriminator(nn.Module):
         """sigma^2 of each channel."""
         return softplus(self.raw_noise_var)
 
+    def see(self, rows: Tensor) -> None:
+        """Take in the scale of pairs (N, D), where it is not the expert's alone.
+
+        Raises:
+            InputError: NaN or infinity.
+        """
+        if self.options.scale == "all" or not self.expert.count:
+            self.stats.update(rows)
+            self.thaw()
+
     def remember(self, rows: Tensor) -> None:
         """Put those of an expert's pairs (N, D) on its pile that are not there yet."""
-        before = self.expert.count
-        self.expert.add_new(rows)
-        if self.expert.count != before:
-            self._changed(rows)
+        if self.expert.add_new(rows):
+            self._rescale()
 
     def forget(self, rows: Tensor) -> int:
         """Take pairs off the expert's pile; returns how many were there."""
         removed = self.expert.remove(rows)
-        self._changed(rows[:0])
+        self._rescale()
         return removed
 
     def observe(self, rows: Tensor) -> None:
         """Put pairs of the policy (N, D) on its pile; the oldest fall out."""
         self.policy.add(rows)
-        self._changed(rows)
+        self.thaw()
 
-    def _changed(self, rows: Tensor) -> None:
-        """A pile has changed, by ``rows``: see to the scale, and to writing the memories anew."""
-        if self.options.scale == "all" or not self.expert.count:
-            self.stats.update(rows)
-        else:
+    def _rescale(self) -> None:
+        """The expert's pile has changed, and with it the scale; the memories are to follow."""
+        if self.options.scale == "expert":
             self.stats.restart(self.expert.content)
         self.thaw()
 
     def forward(self, rows: Tensor) -> Tensor:
-        """`logits_expert_is_high` of pairs (N, D), by the faster way where they are few."""
-        if self.training or torch.is_grad_enabled() or len(rows) > FEW or not rows.is_cpu:
+        """The logits (N,) of pairs (N, D), by the faster way where they are few.
+
+        In training mode each pair is left out of the memories it is in.
+        """
+        if self.training:
+            self._scorer = self._expert_scores = None  # what is trained is about to change
+            return self.logits_expert_is_high(rows, left_out=True)
+        if torch.is_grad_enabled() or len(rows) > FEW or not rows.is_cpu:
             return self.logits_expert_is_high(rows)
         if self._scorer is None:
             self._scorer = Scorer(self)
         return torch.from_numpy(self._scorer(rows.numpy()))
 
-    def logits_expert_is_high(self, rows: Tensor) -> Tensor:
-        """Pairs (s, a) or (s, a, s') with shape (N, D) -> logits (N,), high for the expert."""
-        return self.weigh(self.evidence(rows))
+    def logits_expert_is_high(self, rows: Tensor, left_out: bool = False) -> Tensor:
+        """Pairs (s, a) or (s, a, s') with shape (N, D) -> logits (N,), high for the expert.
+
+        Args:
+            left_out: score pairs that are in a memory as if they were not: right for those that
+                were written, wrong for new ones that happen to be equal to one.
+        """
+        return self.weigh(self.evidence(rows, left_out))
 
     def weigh(self, evidence: list[Evidence]) -> Tensor:
         """The logits (N,) that follow from what the memories say."""
         bound = self.options.bound
         return bound * (self.head(evidence) / bound).tanh()
 
-    def evidence(self, rows: Tensor) -> list[Evidence]:
+    def evidence(self, rows: Tensor, left_out: bool = False) -> list[Evidence]:
         """What the memories say about pairs, for each channel; axes (2, N): expert, policy.
 
-        Where labels are stored, (3, N): the two merged, too.
+        Where labels are stored, (3, N): the two merged, too. ``left_out`` as above, and only if
+        the options have `leave_one_out`.
         """
         contents, memories = self.written()
         held = None
-        if self.options.leave_one_out:
+        if left_out and self.options.leave_one_out:
             held = torch.stack([c.weight_of(self.expert.key(rows)) for c in contents])
         x, said = self.stats(rows), []
         for channel, memory, noise_var in zip(
@@ -179,11 +196,12 @@ class Discriminator(nn.Module):
         """The share of the expert's own pairs that look no more like the expert: (N,), in (0, 1].
 
         (1 + #{i: logit_i <= logit}) / (n + 1) over the n expert pairs, each scored as if left out:
-        for a further pair of the expert it is uniform, whatever the scale of the logits, because
-        the pairs are exchangeable (conformal prediction, Vovk et al. 2005).
+        for a further pair of the expert it is about uniform, whatever the scale of the logits,
+        because the pairs are exchangeable (conformal prediction, Vovk et al. 2005; exactly so it
+        would be if the pair itself were in the memory of the others' scores).
         """
         if self._expert_scores is None or self.training:
-            scores = self.logits_expert_is_high(self.expert.content)
+            scores = self.logits_expert_is_high(self.expert.content, left_out=True)
             self._expert_scores = scores.sort().values
         scores = self._expert_scores
         below = torch.searchsorted(scores, self.logits_expert_is_high(rows), right=True)
@@ -258,10 +276,13 @@ class Discriminator(nn.Module):
 def _labels(rows: Tensor, held: Tensor | None) -> Tensor:
     """The label of each pair in each of the three memories, (3, N, 1).
 
-    In the merged one a pair that is held has its owner's; of others it plays no part.
+    In the merged one a pair that is held has its owner's, the mean of both if it is in both; of
+    others it plays no part.
     """
     expert, policy = (rows.new_full((len(rows),), label) for label in LABELS)
-    both = expert if held is None else torch.where(held[EXPERT] > 0, expert, policy)
+    both = torch.zeros_like(expert)
+    if held is not None:
+        both = (held[EXPERT] - held[POLICY]) / held.sum(0).clamp(min=1e-12)
     return torch.stack([expert, policy, both])[..., None]
 
 

@@ -216,9 +216,12 @@ class RunningStats(nn.Module):
 
     def restart(self, x: Tensor) -> None:
         """Know the rows ``x`` and no others, unless frozen; errors as `update`."""
-        if not self.frozen and len(x):
-            self.count.zero_()
-            self.update(x)
+        if self.frozen:
+            return
+        self.count.zero_()
+        self.mean.zero_()
+        self.var.fill_(1.0)
+        self.update(x)
 
     def freeze(self) -> None:
         """From now on `update` changes nothing."""

@@ -26,6 +26,8 @@ from torch import Tensor
 from km_rl.core.memory import Memory
 
 LOG_2PI = math.log(2 * math.pi)
+LEAST_KEPT = 1e-3
+"""Least 1 - h: a pair of which float32 keeps no more was known through itself alone."""
 EXPERT, POLICY, BOTH = 0, 1, 2
 """Places in a stack of memories; the third is the first two merged."""
 
@@ -66,7 +68,7 @@ def consult(
     read, var = memory.read(w, noise_var)
     residual, doubt = z - read, (var - noise_var).clamp(min=0)
     if held is not None:
-        kept = 1 - held * doubt / noise_var
+        kept = (1 - held * doubt / noise_var).clamp(min=LEAST_KEPT)
         residual, doubt = residual / kept[..., None], doubt / kept
         read, var = z - residual, doubt + noise_var
     C, log_var, share = z.shape[-1], var.log(), doubt / var

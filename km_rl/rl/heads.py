@@ -31,6 +31,11 @@ SURE = 1 - 1e-4
 """The largest label that is believed: a regression may overshoot."""
 
 
+def softplus_inverse(x: Tensor) -> Tensor:
+    """ln(e^x - 1), without overflow."""
+    return x + (-(-x).expm1()).log()
+
+
 class LeastSquares(nn.Module):
     """The logit of the label that both memories, merged, predict; the mean over channels."""
 
@@ -55,7 +60,7 @@ class Ratio(nn.Module):
     def __init__(self, codes: list[int], hidden: int | None) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(()))
-        self.raw_temperature = nn.Parameter(torch.ones(len(codes)).expm1().log())
+        self.raw_temperature = nn.Parameter(softplus_inverse(torch.ones(len(codes))))
         self.correction: nn.Sequential | None = None
         if hidden is not None:
             self.correction = mlp(sum(2 * (2 * C + 4) for C in codes), hidden, 1)

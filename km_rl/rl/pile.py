@@ -75,14 +75,12 @@ class Pile(nn.Module):
         self._replace(torch.cat([self.content, rows])[-self.capacity :])
 
     @torch.no_grad()
-    def add_new(self, rows: Tensor) -> None:
-        """Put those rows on top that are not in the pile yet, once each, while there is room."""
-        keys = self.key(rows)
-        new = ~torch.isin(keys, self.held_keys)
-        if not new.any():
-            return
-        first, _ = distinct(keys[new])
-        self.add(rows[new][first.sort().values][: self.capacity - self.count])
+    def add_new(self, rows: Tensor) -> int:
+        """Put those rows on top that are not in the pile yet, while there is room; how many."""
+        new = rows[~torch.isin(self.key(rows), self.held_keys)][: self.capacity - self.count]
+        if len(new):
+            self.add(new)
+        return len(new)
 
     @torch.no_grad()
     def remove(self, rows: Tensor) -> int:

@@ -70,11 +70,15 @@ class Surprise(NamedTuple):
 class KanervaRewardNet(RewardNet):
     """A memory of the expert's pairs against one of the policy's, as a reward net.
 
+    For AIRL, whose net is not the logit but a part of it, take a ``head`` that is trained
+    (``conditional``): the usual one, least squares, is a logit already.
+
     Args:
         use_next_state: let a pair be (s, a, s').
         reward: how `reward_fn` makes a reward of a logit. ``softplus`` is what imitation's GAIL
             does by itself; the logit may be negative; ``conformal`` is a p-value, see
-            `Discriminator.p_value`.
+            `Discriminator.p_value`. GAIL pays the last two only where it is told to, by
+            ``trainer.venv_wrapped.reward_fn = net.reward_fn``.
         options: the fields of `km_rl.rl.discriminator.Options`.
 
     Raises:
@@ -126,10 +130,9 @@ class KanervaRewardNet(RewardNet):
                 f"generator's is expected; call .eval() to score pairs."
             )
         expert, policy = rows.detach().chunk(2)
-        if self.discriminator.options.scale == "all":
-            self.discriminator.stats.update(rows.detach())
-        self.discriminator.remember(expert)
+        self.discriminator.see(rows.detach())
         first, which = distinct(self.discriminator.expert.key(rows))  # few pairs come many times
+        self.discriminator.remember(rows.detach()[first[first < len(expert)].sort().values])
         logits = self.discriminator(rows[first])[which]
         if self.observes_itself:
             most = max(1, self.discriminator.options.round_pairs // UPDATES_PER_ROUND)
@@ -151,11 +154,13 @@ class KanervaRewardNet(RewardNet):
         """
         rows = self._rows_of(demonstrations)
         expert = self.discriminator.expert
-        if expert.count + len(rows) > expert.capacity:
+        new = int((~torch.isin(expert.key(rows), expert.held_keys)).sum())
+        if expert.count + new > expert.capacity:
             raise InputError(
-                f"{len(rows)} pairs were given beside {expert.count} where {expert.capacity} have "
+                f"{new} new pairs were given beside {expert.count} where {expert.capacity} have "
                 f"room: take every n-th pair, or give a larger expert_capacity."
             )
+        self.discriminator.see(rows)
         self.discriminator.remember(rows)
 
     def forget(self, demonstrations: Any) -> int:
@@ -169,6 +174,7 @@ class KanervaRewardNet(RewardNet):
     def observe(self, transitions: Any) -> None:
         """Write what the policy did in a round into its memory, at most ``round_pairs`` of it."""
         rows = self._rows_of(transitions)
+        self.discriminator.see(rows)
         self.discriminator.observe(_some(rows, self.discriminator.options.round_pairs))
 
     @property
@@ -186,6 +192,14 @@ class KanervaRewardNet(RewardNet):
             float(slots[POLICY]),
             float(net.noise_var.mean()),
         )
+
+    @torch.no_grad()
+    def expert_logits(self, most: int) -> Tensor:
+        """Logits of the expert's pairs, about so many at most, each left out of the memory."""
+        content = self.discriminator.expert.content
+        sample = content[:: max(1, len(content) // most)]
+        with _evaluating(self.discriminator):
+            return self.discriminator.logits_expert_is_high(sample, left_out=True)
 
     @torch.no_grad()
     def surprise(

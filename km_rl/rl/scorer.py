@@ -20,7 +20,7 @@ from km_rl.rl.evidence import BOTH, EXPERT, LOG_2PI, POLICY
 from km_rl.rl.heads import SURE, LeastSquares, Ratio
 
 if TYPE_CHECKING:
-    from km_rl.rl.discriminator import Content, Discriminator
+    from km_rl.rl.discriminator import Discriminator
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Function = Callable[[Array], Array]
@@ -30,13 +30,10 @@ class Scorer:
     """What a discriminator says now, whatever becomes of it."""
 
     def __init__(self, net: Discriminator) -> None:
-        contents, memories = net.written()
+        _, memories = net.written()
         self.mean = _array(net.stats.mean)
         self.scale = _array((net.stats.var + net.stats.EPS).rsqrt())
         self.limit, self.bound = net.stats.LIMIT, net.options.bound
-        self.salt = _array(net.expert.salt)
-        self.contents = [_Weights(content) for content in contents]
-        self.leave_one_out = net.options.leave_one_out
         self.weigh = _head(net.head)
         reader: type[_Labels | _Codes] = _Labels if net.labelled else _Codes
         self.channels = [
@@ -48,29 +45,9 @@ class Scorer:
 
     def __call__(self, rows: Array) -> Array:
         """Pairs (N, D) in float32 -> logits (N,), high for the expert."""
-        held = self._held(rows) if self.leave_one_out else None
         x = ((rows - self.mean) * self.scale).clip(-self.limit, self.limit)
-        logit = self.weigh([channel(x, held) for channel in self.channels])
+        logit = self.weigh([channel(x) for channel in self.channels])
         return self.bound * np.tanh(logit / self.bound)
-
-    def _held(self, rows: Array) -> Array | None:
-        """With which weight each row is in each memory, (2, N); None if none is in any."""
-        keys = (np.ascontiguousarray(rows).view(np.int32).astype(np.int64) * self.salt).sum(-1)
-        held = np.stack([content(keys) for content in self.contents])
-        return held if held.any() else None
-
-
-class _Weights:
-    """The weight that the row of a key has in a memory, 0 where there is none."""
-
-    def __init__(self, content: Content) -> None:
-        self.keys, self.weights = _array(content.keys), _array(content.weights)
-
-    def __call__(self, keys: Array) -> Array:
-        if not len(self.keys):
-            return np.zeros(len(keys), dtype=np.float32)
-        place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return np.where(self.keys[place] == keys, self.weights[place], 0)
 
 
 class _Reader:
@@ -89,15 +66,9 @@ class _Reader:
 class _Labels(_Reader):
     """The label that both memories, merged, predict."""
 
-    def __call__(self, x: Array, held: Array | None) -> Array:
-        """Normalised pairs (N, D), weights with which they are held (2, N) -> labels (N,)."""
-        w = self.where(x)
-        read = (w @ self.mean[BOTH])[:, 0]
-        if held is None:
-            return read
-        label = np.where(held[EXPERT] > 0, np.float32(1), np.float32(-1))
-        kept = 1 - held.sum(0) * ((w @ self.cov[BOTH]) * w).sum(-1).clip(0) / self.noise_var
-        return label - (label - read) / kept
+    def __call__(self, x: Array) -> Array:
+        """Normalised pairs (N, D) -> labels (N,)."""
+        return (self.where(x) @ self.mean[BOTH])[:, 0]
 
 
 class _Codes(_Reader):
@@ -107,7 +78,7 @@ class _Codes(_Reader):
         super().__init__(channel, memory, noise_var)
         self.code = _perceptron(channel.code) if channel.features == "learned" else None
 
-    def __call__(self, x: Array, held: Array | None) -> tuple[Array, Array]:
+    def __call__(self, x: Array) -> tuple[Array, Array]:
         """Normalised pairs (N, D) -> nats per entry of the code (N,), statistics (N, 2 (2C+4))."""
         w = self.where(x)
         if self.code is not None:
@@ -115,9 +86,6 @@ class _Codes(_Reader):
         else:
             z = x[:, self.state :] if self.mode == "h" else x
         residual, doubt = z - w @ self.mean, ((w @ self.cov) * w).sum(-1).clip(0)
-        if held is not None:
-            kept = 1 - held * doubt / self.noise_var
-            residual, doubt = residual / kept[..., None], doubt / kept
         C, var = z.shape[-1], doubt + self.noise_var
         log_var, share = np.log(var), doubt / var
         distance = np.square(residual).sum(-1) / var

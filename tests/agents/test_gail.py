@@ -90,7 +90,7 @@ def _config(demos: Path, folder: Path, **changed: Any) -> GailConfig:
     [
         {},
         {"reward": "conformal", "features": "learned", "head": "conditional", "slots": 8},
-        {"algorithm": "airl"},
+        {"algorithm": "airl", "head": "conditional"},
         {"generator": "sac"},
         {"discriminator": "mlp", "dropout": 0.5},
         {"discriminator": "mlp", "scale": "expert"},
@@ -276,7 +276,11 @@ def test_spoilt_demonstrations_are_refused(
         ({"name": "a/b"}, "--name is 'a/b'"),
         ({"discriminator": "mlp", "head": "ratio"}, "--head is ratio, which changes nothing"),
         ({"dropout": 0.5}, "--dropout is 0.5, which changes nothing"),
-        ({"algorithm": "airl", "reward": "logit"}, "--reward is logit, which changes nothing"),
+        ({"algorithm": "airl"}, "add --head conditional, or choose --algorithm gail"),
+        (
+            {"algorithm": "airl", "head": "conditional", "reward": "logit"},
+            "--reward is logit, which changes nothing",
+        ),
     ],
 )
 def test_settings_that_no_run_can_have(

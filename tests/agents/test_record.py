@@ -76,6 +76,16 @@ def test_seeds_of_an_earlier_sitting_stay(tmp_path: Path) -> None:
     assert _summary(results, "mlp")["probability_kanerva_better"].value == 1
 
 
+def test_runs_of_other_settings_are_not_mixed_with_those_recorded(tmp_path: Path) -> None:
+    results, name = tmp_path / "results", "gail-pendulum-1demo"
+    record({"kanerva": _runs(tmp_path / "a", [10, 20])}, name, results)
+    with pytest.raises(InputError, match="differ in their seeds alone"):
+        record({"kanerva": _runs(tmp_path / "b", [60], 2, every=5)}, name, results)
+    mixed = [*_runs(tmp_path / "c", [1]), *_runs(tmp_path / "d", [2], 1, slots=8)]
+    with pytest.raises(InputError, match="--slots 8"):
+        record({"other": mixed}, name, results)
+
+
 def test_the_command_has_what_differs_from_the_defaults_and_no_path(tmp_path: Path) -> None:
     (run,) = _runs(tmp_path / "a", [1], demos=Path("/somewhere/demos.npz"), history=False)
     assert command(run) == (

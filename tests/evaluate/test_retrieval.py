@@ -70,6 +70,12 @@ def test_information_is_what_a_noisy_channel_carries(share: float) -> None:
     assert information(coins, noisy) == pytest.approx(expected, abs=0.005)
 
 
+def test_patterns_that_are_lost_do_not_dim_those_that_are_kept() -> None:
+    coins = draw("random", {}, 400, rng())
+    half = torch.cat([coins[:200], draw("random", {}, 200, torch.Generator().manual_seed(9))])
+    assert information(coins, half) == pytest.approx(0.5, abs=0.005)
+
+
 def test_queries_are_flipped_or_blanked() -> None:
     ink = torch.ones(6, SIZE)
     assert (corrupted(ink, BLOCK, rng()) == -1).sum(1).tolist() == [14 * 14] * 6

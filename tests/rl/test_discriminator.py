@@ -116,7 +116,7 @@ def test_held_pairs_are_scored_as_if_they_had_been_left_out(options: dict[str, A
     net = _net(**options, weight=40.0)
     row = net.expert.content[7:8].clone()
     with torch.no_grad():
-        held = [e.log_prob[EXPERT] for e in net.evidence(row)]
+        held = [e.log_prob[EXPERT] for e in net.evidence(row, left_out=True)]
         total = 40 / 60
         (content, policy), _ = net.written()
         without = content.keys != net.expert.key(row)
@@ -131,13 +131,80 @@ def test_held_pairs_are_scored_as_if_they_had_been_left_out(options: dict[str, A
     torch.testing.assert_close(torch.stack(held), torch.stack(alone), rtol=1e-3, atol=1e-3)
 
 
+def _without(net: Discriminator, row: Tensor) -> Tensor:
+    """The logit of a pair by memories that never held it, with the others' weights as they are."""
+    contents, _ = net.written()
+    left = []
+    for content in contents:
+        kept = content.keys != net.expert.key(row)
+        left.append(type(content)(content.rows[kept], content.keys[kept], content.weights[kept]))
+    frozen = net._frozen
+    net._frozen = net._write((left[0], left[1]))
+    logit = net.logits_expert_is_high(row)
+    net._frozen = frozen
+    return logit
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+@pytest.mark.parametrize("whose", ["expert", "policy", "both"])
+def test_all_copies_of_a_pair_are_left_out_whoever_has_them(whose: str, copies: int) -> None:
+    net = _net(head="least_squares", features="random", weight=500.0)
+    row = _rows(1, 0.0, 7)
+    for name, pile in (("expert", net.expert), ("policy", net.policy)):
+        if whose in (name, "both"):
+            pile.add(row.expand(copies, -1))
+    net.thaw()
+    with torch.no_grad():
+        left_out = net.logits_expert_is_high(row, left_out=True)
+        torch.testing.assert_close(left_out, _without(net, row), rtol=1e-3, atol=1e-3)
+
+
+def test_an_act_of_the_expert_is_paid_as_one_even_if_it_was_written_before() -> None:
+    """In a grid the policy does just what the expert did; that is no reason to doubt it."""
+    state = torch.eye(8)[:, :STATE] + torch.arange(8.0)[:, None]
+    expert = torch.cat([state, torch.tensor([1.0, 0.0]).expand(8, 2)], -1)
+    other = torch.cat([state, torch.tensor([0.0, 1.0]).expand(8, 2)], -1)
+    net = Discriminator(STATE, ACTION, Options(slots=64)).eval()
+    net.remember(expert)
+    net.observe(torch.cat([expert, other]))
+    with torch.no_grad():
+        assert (net(expert) > net(other)).all() and net(expert).mean() > 0
+
+
+def test_the_fast_path_follows_a_bias_that_is_trained() -> None:
+    net, rows = _net(head="least_squares", features="random"), _rows(5, 0.0, 5)
+    with torch.no_grad():
+        before = net(rows)
+        net.train()(rows)
+        net.head.bias.add_(1.0)
+        assert (net.eval()(rows) - before).abs().min() > 0.1
+
+
+def test_with_the_scale_of_all_the_memories_follow_what_is_seen() -> None:
+    net = Discriminator(STATE, ACTION, Options(slots=32, scale="all")).eval()
+    net.remember(_rows(40, 1.0, 0))
+    net.see(_rows(40, 1.0, 0))
+    with torch.no_grad():
+        before = net.written().memories[0].mean.clone()
+        net.see(5 * _rows(400, -1.0, 1))
+        assert not torch.allclose(net.written().memories[0].mean, before)
+
+
+def test_when_all_is_forgotten_its_scale_is_too() -> None:
+    net, rows = Discriminator(STATE, ACTION, Options(slots=32)), _rows(40, 1.0, 0)
+    net.remember(5 * rows)
+    assert net.forget(5 * rows) == 40
+    assert not net.stats.mean.any() and (net.stats.var == 1).all() and not net.stats.count
+
+
 def test_without_leave_one_out_held_pairs_look_better_than_new_ones() -> None:
     gaps = {}
     for on in (True, False):
         net = _net(leave_one_out=on, features="random", slots=128, noise_var=0.02)
         with torch.no_grad():
             (held, *_), (new, *_) = (
-                net.evidence(rows) for rows in (net.expert.content, _rows(600, 1.0, 2))
+                net.evidence(rows, left_out=True)
+                for rows in (net.expert.content, _rows(600, 1.0, 2))
             )
         gaps[on] = float(held.log_prob[EXPERT].mean() - new.log_prob[EXPERT].mean())
     assert gaps[False] > 3 * abs(gaps[True])
@@ -205,12 +272,12 @@ def test_both_memories_weigh_the_same_and_are_trained_on_the_support() -> None:
 
 def test_the_scale_is_the_experts_and_follows_what_is_remembered_and_forgotten() -> None:
     net = Discriminator(STATE, ACTION, Options(slots=32))
-    net.observe(_rows(50, -1.0, 1))
+    net.see(_rows(50, -1.0, 1))
     torch.testing.assert_close(net.stats.mean, _rows(50, -1.0, 1).mean(0))
     first, second = 5 * _rows(30, 1.0, 0), _rows(40, 1.0, 3)
     for rows in (first, second):
         net.remember(rows)
-    net.observe(_rows(50, -1.0, 2))
+    net.see(_rows(50, -1.0, 2))
     torch.testing.assert_close(net.stats.mean, torch.cat([first, second]).mean(0))
     net.forget(first)
     torch.testing.assert_close(net.stats.mean, second.mean(0))

@@ -21,12 +21,14 @@ def test_the_newest_rows_take_the_place_of_the_oldest() -> None:
     assert torch.equal(pile.content, rows[3:])
 
 
-def test_a_row_is_put_in_once_and_only_while_there_is_room() -> None:
-    pile, rows = Pile(5, 4), _rows(8)
-    pile.add_new(torch.cat([rows[:2], rows[:3], rows[1:2]]))
-    assert torch.equal(pile.content, rows[:3])
-    pile.add_new(rows)
-    assert torch.equal(pile.content, rows[:5])
+def test_rows_that_are_there_are_not_put_in_again_and_others_while_there_is_room() -> None:
+    pile, rows = Pile(6, 4), _rows(8)
+    twice = torch.cat([rows[:2], rows[1:2]])
+    assert pile.add_new(twice) == 3
+    assert torch.equal(pile.content, twice)
+    assert pile.add_new(rows[:2]) == 0
+    assert pile.add_new(rows) == 3
+    assert torch.equal(pile.content, torch.cat([twice, rows[2:5]]))
 
 
 def test_distinct_keys_are_found_where_they_come_first() -> None:

@@ -84,6 +84,13 @@ def test_remembering_twice_changes_nothing() -> None:
     assert net.memory_state.expert_pairs == 30
 
 
+def test_what_is_remembered_already_needs_no_room() -> None:
+    net = _net(expert_capacity=20)
+    for _ in range(2):
+        net.remember(_transitions(15))
+    assert net.memory_state.expert_pairs == 15
+
+
 def test_a_training_batch_is_remembered_by_halves() -> None:
     net = _net(round_pairs=16).train()
     expert, policy = _transitions(20), _transitions(20, seed=1)
@@ -218,7 +225,7 @@ def test_bad_input_is_one_sentence() -> None:
     with pytest.raises(InputError, match="training batch of 3 pairs"):
         net = _net().train()
         net(*net.preprocess(*_arrays(_transitions(3))))
-    with pytest.raises(InputError, match="30 pairs were given beside 0 where 20 have room"):
+    with pytest.raises(InputError, match="30 new pairs were given beside 0 where 20 have room"):
         _net(expert_capacity=20).remember(_transitions(30))
     with pytest.raises(InputError, match="no next states where use_next_state"):
         _net(use_next_state=True).remember({"obs": np.zeros((3, 3)), "acts": np.zeros((3, 2))})

@@ -13,12 +13,11 @@ from km_rl.rl.heads import Ratio
 from km_rl.rl.options import Options
 
 VARIANTS = [
-    dict(zip(("features", "head", "channels", "leave_one_out"), values, strict=True))
+    dict(zip(("features", "head", "channels"), values, strict=True))
     for values in product(
         ("learned", "random"),
         ("least_squares", "ratio", "conditional"),
         ("h", "a", "both"),
-        (True, False),
     )
 ]
 
