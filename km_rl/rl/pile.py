@@ -97,7 +97,8 @@ class Pile(nn.Module):
     def weights(self, rate: float, per: int) -> Tensor:
         """What each row weighs if all lose the share ``rate`` whenever ``per`` come on top.
 
-        For rounds of ``per`` rows this is stabilised forgetting, `NaturalMemory.decay`: (count,).
+        Counted row by row, it is stabilised forgetting, `NaturalMemory.decay`, but for the order of
+        the rows within a round: (count,).
         """
         age = torch.arange(self.count - 1, -1, -1, device=self.rows.device)
         return (1 - rate) ** (age / per)
