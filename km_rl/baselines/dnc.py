@@ -52,7 +52,8 @@ class DNC(EpisodicModel[Slots]):
     """The auto-encoder whose prior over codes is read from a DNC's memory.
 
     After an episode is written each item is looked up by itself: a head reads by content, and
-    along the temporal links from where that content lies.
+    along the temporal links from where that content lies. q(z|x, y, M) is the prior's mean and a
+    shift that the image asks for, so that a memory which is of no use yet leaves a VAE.
 
     Args:
         encoder: images ``[..., channels, H, W]`` to embeddings ``[..., encoder.width]``.
@@ -104,7 +105,8 @@ class DNC(EpisodicModel[Slots]):
         self.question = mlp(key, width, lookup)
         look_at_few(self.question, min(START_DIMS, key))
         self.merge = nn.Linear(heads * code, code)
-        self.q_z = GaussianHead(width + code, code, 2 * code, noise_var**0.5).start_as_identity()
+        self.shift = GaussianHead(width + code, code, width, noise_var**0.5)
+        self.shift.last.weight.data[:code] *= noise_var**0.5
         self.log_noise_var = nn.Parameter(torch.tensor(noise_var).log(), requires_grad=learn_noise)
         self._start()
 
@@ -219,7 +221,8 @@ class DNC(EpisodicModel[Slots]):
     def _read(self, embeddings: Tensor, slots: Slots, sample: bool = True) -> Reading:
         q_y = self._q_y(embeddings)
         p_z = self._p_z(slots, q_y.rsample() if sample else q_y.mean)
-        return Reading(q_y, p_z, self.q_z(torch.cat([embeddings, p_z.mean], -1)))
+        shift = self.shift(torch.cat([embeddings, p_z.mean], -1))
+        return Reading(q_y, p_z, normal(p_z.mean + shift.mean, shift.stddev))
 
     def _q_y(self, embeddings: Tensor) -> Independent:
         if self.training:
