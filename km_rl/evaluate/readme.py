@@ -39,6 +39,14 @@ PIVOTS = {
         },
         2,
     ),
+    "retrieval-cost": Pivot(
+        {
+            f"{verb}, {n:,}": f"{verb}_us@{n}"
+            for verb in ("write", "read")
+            for n in (100, 1000, 10_000)
+        },
+        0,
+    ),
     "retrieval-facts": Pivot(
         {
             "patterns per unit": "patterns_per_unit",

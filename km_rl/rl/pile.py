@@ -97,8 +97,7 @@ class Pile(nn.Module):
     def weights(self, rate: float, per: int) -> Tensor:
         """What each row weighs if all lose the share ``rate`` whenever ``per`` come on top.
 
-        Counted row by row, it is stabilised forgetting, `NaturalMemory.decay`, but for the order of
-        the rows within a round: (count,).
+        It is stabilised forgetting, `NaturalMemory.decay`, counted row by row: (count,).
         """
         age = torch.arange(self.count - 1, -1, -1, device=self.rows.device)
         return (1 - rate) ** (age / per)
