@@ -67,7 +67,6 @@ def test_a_benchmark_prints_its_ratio() -> None:
         assert ratio in told
 
 
-@pytest.mark.slow
 def test_all_memories_are_compared(tmp_path: Path) -> None:
     folders = ("--run-dir", tmp_path / "runs", "--folder", tmp_path)
     told = run("retrieval.py", "--preset", "debug", "--seeds", 1, *folders)

@@ -63,7 +63,7 @@ def hebbian_capacity(size: int, loads: Sequence[float], seed: int) -> float:
     for load in sorted(loads):
         net = net.write(patterns[written : round(load * size)])
         written = round(load * size)
-        kept.append(_kept(net, patterns[:QUERIES]))
+        kept.append(_kept(net, patterns[: min(written, QUERIES)]))
     return crossing(sorted(loads), kept, 0.5)
 
 

@@ -48,6 +48,12 @@ def test_hebbs_rule_fails_a_little_beyond_the_published_load() -> None:
     assert 0.138 < sum(found) / 2 < 0.19
 
 
+def test_only_patterns_that_were_written_are_asked_for() -> None:
+    """At the first of these loads there are 16, fewer than are asked for later."""
+    found = hebbian_capacity(200, (0.08, 0.12, 0.16, 0.20, 0.26, 0.4), 0)
+    assert 0.16 < found < 0.24
+
+
 def test_a_net_without_end_lies_on_the_line() -> None:
     assert without_end([100, 400, 2500], [0.15, 0.10, 0.07]) == pytest.approx(0.05)
     assert without_end([10, 20, 50], [0.15, 0.10, 0.07], power=1) == pytest.approx(0.05)
