@@ -18,9 +18,10 @@ import tyro
 
 from agents.config import GailConfig
 from agents.forgetting import ARMS, forgetting
-from km_rl.errors import exit_on_input_error
+from km_rl.errors import InputError, exit_on_input_error
 from km_rl.evaluate.results import Row, record
 from km_rl.evaluate.spread import spread
+from km_rl.train.recipe import at_least
 from km_rl.train.run import commit, hardware
 
 
@@ -57,6 +58,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Print the last return of every run, and record the mean of each arm if asked to."""
     arguments = sys.argv[1:] if arguments is None else arguments
     args = tyro.cli(Args, args=arguments, description=__doc__)
+    at_least(args, 1, "good", "bad", "steps", "workers")
+    if not args.seeds:
+        raise InputError("There is nothing to run: name at least one seed.")
     runs = [(arm, seed) for seed in args.seeds for arm in ARMS]
     spawned = multiprocessing.get_context("spawn")
     found: dict[str, list[float]] = {arm: [] for arm in ARMS}

@@ -15,9 +15,10 @@ import tyro
 
 from agents.novelty import novelty
 from envs.demos import shipped
-from km_rl.errors import exit_on_input_error
+from km_rl.errors import InputError, exit_on_input_error
 from km_rl.evaluate.results import Row, record
 from km_rl.evaluate.seeds import interval
+from km_rl.train.recipe import at_least
 from km_rl.train.run import commit, hardware
 
 
@@ -46,6 +47,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Print the AUC of each of the others, and record it if asked to."""
     arguments = sys.argv[1:] if arguments is None else arguments
     args = tyro.cli(Args, args=arguments, description=__doc__)
+    at_least(args, 1, "trajectories", "every")
+    if not args.seeds:
+        raise InputError("There is nothing to ask: name at least one seed.")
     demos = args.demos or shipped(args.env)
     others = {path.stem: path for path in args.others}
     found = novelty(args.env, demos, others, args.trajectories, args.every, args.seeds)

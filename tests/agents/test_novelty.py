@@ -62,3 +62,12 @@ def test_too_few_trajectories_to_hold_out_are_refused(tmp_path: Path) -> None:
     expert = _agent(tmp_path / "expert.npz", EPISODES, 0.0)
     with pytest.raises(InputError, match=f"holds {EPISODES} trajectories where 1 are remembered"):
         novelty("Pendulum", expert, {}, trajectories=1, every=4, seeds=(0,))
+
+
+@pytest.mark.parametrize("name", ["novelty", "forgetting"])
+def test_nothing_to_run_is_one_sentence(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        import_module(f"scripts.{name}").main(["--seeds"])
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2 and "name at least one seed" in told
+    assert len(told.splitlines()) == 1
