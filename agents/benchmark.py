@@ -94,9 +94,10 @@ class Benchmark:
 
     @property
     def experiment(self) -> str:
-        """Its name in the results."""
+        """Its name in the results; it tells the steps where they are not the usual ones."""
         env = self.env.rpartition("/")[2].rpartition("-v")
-        return f"gail-{(env[0] or env[2]).lower()}-{self.trajectories}demo"
+        name = f"gail-{(env[0] or env[2]).lower()}-{self.trajectories}demo"
+        return name if self.steps == Benchmark.steps else f"{name}-{self.steps}steps"
 
     def config(self, setting: str, seed: int) -> GailConfig:
         """The run of a setting and a seed."""

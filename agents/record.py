@@ -4,7 +4,7 @@
 
     results/
     ├── summary.csv                 see `km_rl.evaluate.results`
-    └── gail-<environment>-<n>demo/
+    └── gail-<environment>-<n>demo/       (-<steps>steps, where these are not the usual ones)
         ├── <setting>.csv           step,metric,value,seed: `return` at every evaluation, and
         │                           `training_seconds` at the end
         └── returns.png             true return against steps

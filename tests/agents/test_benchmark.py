@@ -37,6 +37,10 @@ def test_an_experiment_is_named_after_environment_and_demonstrations(env: str) -
     assert Benchmark(env=env, trajectories=10).experiment == "gail-halfcheetah-10demo"
 
 
+def test_an_experiment_of_another_length_is_another_one() -> None:
+    assert Benchmark(steps=500).experiment == "gail-halfcheetah-1demo-500steps"
+
+
 @pytest.mark.parametrize(
     "given, sentence",
     [
@@ -60,10 +64,11 @@ def test_the_script_runs_what_is_missing_and_records_it(
     save(tmp_path / "pendulum.npz", rolled, {"env": "Pendulum-v1", "command": "a test"})
     flags = f"--env Pendulum --demos {tmp_path / 'pendulum.npz'} --settings bc --seeds 3"
     flags += f" --steps {Cloning.round_steps} --run-dir {tmp_path} --record {tmp_path / 'results'}"
+    experiment = f"gail-pendulum-1demo-{Cloning.round_steps}steps"
     for _ in range(2):  # the second time nothing is missing
         script.main(flags.split())
-        folder = tmp_path / "gail-pendulum-1demo" / "bc-3"
+        folder = tmp_path / experiment / "bc-3"
         assert f"1 of 1: {folder}" in capsys.readouterr().out
     rows = {row.metric: row for row in read(tmp_path / "results")}
-    assert rows["return"].experiment == "gail-pendulum-1demo" and rows["return"].setting == "bc"
+    assert (rows["return"].experiment, rows["return"].setting) == (experiment, "bc")
     assert rows["return"].command.startswith("python scripts/gail.py --env Pendulum")
