@@ -1,6 +1,7 @@
 """Store patterns in every memory, corrupt the queries, retrieve: one table and one figure.
 
-A Kanerva Machine is trained first for each seed, into runs/; the same command resumes. Examples:
+The Kanerva Machines, DNC and LRUA are trained first for each seed, into runs/; the same command
+resumes. Examples:
 
     python scripts/retrieval.py --preset debug
     python scripts/retrieval.py --dataset omniglot --data-dir DIR --record
@@ -22,7 +23,7 @@ from km_rl.errors import at_least_one, exit_on_input_error
 from km_rl.evaluate.results import record
 from km_rl.evaluate.retrieval import DEBUG, Bench
 from km_rl.evaluate.retrieval_results import PARTS, Part, compare, rows, write_files
-from km_rl.train.recall import TINY, RecallRecipe, command_of, trained
+from km_rl.train.recall import RECIPES, TINY, command_of, trained
 from km_rl.train.run import commit, hardware
 
 
@@ -33,13 +34,13 @@ class Args:
     preset: Literal["full", "debug"] = "full"
     """The experiment, or the same in a minute."""
     dataset: Literal["strokes", "omniglot"] = "strokes"
-    """Drawings the machine is trained on; tested are random patterns, strokes and these."""
+    """Drawings the machines are trained on; tested are random patterns, strokes and these."""
     data_dir: Path | None = None
     """Where Omniglot lies; by default KM_RL_DATA names the place, or else it is downloaded."""
     parts: tuple[Part, ...] = PARTS
     """The classical facts, the errors of all memories (with the figure), the cost of each."""
     seeds: int = 5
-    """Seeds from 0 up, of the machine, the patterns and the queries."""
+    """Seeds from 0 up, of the machines, the patterns and the queries."""
     threads: int = 1
     """CPU threads."""
     run_dir: Path = Path("runs")
@@ -58,14 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     at_least_one(seeds=args.seeds, threads=args.threads)
     torch.set_num_threads(args.threads)
     debug = args.preset == "debug"
-    bench, recipe = (DEBUG, TINY) if debug else (Bench(), RecallRecipe())
+    bench, recipes = (DEBUG, TINY) if debug else (Bench(), RECIPES)
     drawings = sorted({"strokes", args.dataset}, reverse=True)
     names: list[str] = [] if set(args.parts) == {"facts"} else [*drawings]
     data = {name: load(name, args.data_dir) for name in reversed(names)}
     tests = {name: data[name].test for name in names}
     mine = data.get(args.dataset)
-    machine_of = trained(recipe, mine and mine.train, args.dataset, args.run_dir, args.preset)
-    values, found = compare(bench, tests, machine_of, range(args.seeds), args.parts)
+    machines_of = trained(recipes, mine and mine.train, args.dataset, args.run_dir, args.preset)
+    values, found = compare(bench, tests, machines_of, range(args.seeds), args.parts)
     made = rows(values, hardware(), command_of(arguments), commit() or "no checkout")
     for row in made:
         print(f"{row.experiment:16} {row.setting:32} {row.metric:30} {row.value:12.4f}")

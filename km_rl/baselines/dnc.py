@@ -150,6 +150,15 @@ class DNC(EpisodicModel[Slots]):
         with full_precision(M):
             return self._p_z(memory, torch.randn(len(M), n, self.key_width, device=M.device)).mean
 
+    def resize(self, slots: int) -> None:
+        """Let the memory have so many words: nothing that is learned depends on their number.
+
+        Raises:
+            InputError: fewer than one.
+        """
+        at_least_one(slots=slots)
+        self.sizes = (slots, *self.sizes[1:])
+
     @torch.no_grad()
     def _start(self) -> None:
         """Write each word, its own key in it, to a free slot; look words up by content, sharply.

@@ -2,24 +2,25 @@
 
 `NaturalRecall` has nothing learned: the random addresses of a sparse distributed memory, written
 by Bayes' rule in place of counting. `KanervaRecall` is the trained machine. `EpisodeRecall` takes
-any other one that writes an episode of images and reads it iteratively::
-
-    lineup["dkm"] = lambda: EpisodeRecall(dkm)
+any other one that writes an episode of images at once and reads it iteratively.
 
 Axes: ``N`` patterns, ``D`` units of a pattern, ``K`` slots, ``C`` code width.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from km_rl.baselines.associative import checked, from_bits, signs, to_bits
+from km_rl.baselines.dnc import DNC, LRUA
+from km_rl.core.episodic import EpisodicModel
 from km_rl.core.machine import KanervaMachine
 from km_rl.core.memory import Memory
 from km_rl.core.natural import NaturalMemory
+from km_rl.core.prior import MemoryPrior
 from km_rl.errors import InputError, above_zero, at_least_one
 
 IMAGE_SHAPE = (1, 28, 28)
@@ -83,33 +84,41 @@ class NaturalRecall(NamedTuple):
         return torch.tanh(patterns @ self.addresses.to(patterns.device))
 
 
-class Machine(Protocol):
-    """A network that writes an episode of images to a memory and reads it iteratively."""
-
-    def eval(self) -> Any:
-        """As an `nn.Module`: from now on without the noise of training."""
-
-    def write(self, images: Tensor) -> Any:
-        """The memory of episodes with shape (B, T, channels, H, W)."""
-
-    def iterate(self, memory: Any, images: Tensor, steps: int = 1) -> Tensor:
-        """The pictures of every pass, with shape (steps, B, T, channels, H, W)."""
-
-
 class EpisodeRecall(NamedTuple):
     """A machine with the memory of one episode.
 
     Attributes:
-        machine: trained, on images of ``image_shape``.
+        machine: as trained, in evaluation mode, on images of ``image_shape``.
         memory: what `write` returned; None before.
-        stored_numbers: the numbers in it.
         image_shape: channels, height and width.
     """
 
-    machine: Machine
-    stored_numbers: int
+    machine: EpisodicModel[Any]
     memory: Any = None
     image_shape: tuple[int, int, int] = IMAGE_SHAPE
+
+    @classmethod
+    def empty(
+        cls, machine: EpisodicModel[Any], image_shape: tuple[int, int, int] = IMAGE_SHAPE
+    ) -> EpisodeRecall:
+        """The machine before it writes."""
+        return cls(machine.eval(), None, image_shape)
+
+    @property
+    def stored_numbers(self) -> int:
+        """Whatever writing changes.
+
+        A DNC's words, usage, last weightings and precedence, and its links but those of a slot to
+        itself; the same without precedence and links for LRUA; R and the lower triangle of U.
+        """
+        machine = self.machine
+        if isinstance(machine, DNC):
+            K, C, heads = machine.sizes
+            links = 0 if isinstance(machine, LRUA) else K + K * (K - 1)
+            return K * (C + 2 + heads) + links
+        prior: MemoryPrior = machine.prior  # type: ignore[assignment]
+        K, C = prior.mean.shape
+        return K * C + K * (K + 1) // 2
 
     @torch.no_grad()
     def write(self, patterns: Tensor) -> EpisodeRecall:
@@ -120,7 +129,6 @@ class EpisodeRecall(NamedTuple):
         """
         if self.memory is not None:
             raise InputError("An episode is written already: write all patterns at once.")
-        self.machine.eval()
         memory = self.machine.write(images_of(patterns, self.image_shape))
         return self._replace(memory=memory)
 
@@ -183,7 +191,11 @@ def images_of(patterns: Tensor, shape: tuple[int, int, int] = IMAGE_SHAPE) -> Te
 
 @torch.no_grad()
 def _read(
-    machine: Machine, memory: Any, queries: Tensor, steps: int, shape: tuple[int, int, int]
+    machine: EpisodicModel[Any],
+    memory: Any,
+    queries: Tensor,
+    steps: int,
+    shape: tuple[int, int, int],
 ) -> Tensor:
     pictures = machine.iterate(memory, images_of(queries, shape), steps)[-1, 0]
     return from_bits((pictures > 0.5).float()).flatten(1)

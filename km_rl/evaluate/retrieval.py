@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -29,9 +30,15 @@ from torch import Tensor
 from km_rl.baselines.associative import AssociativeMemory, from_bits, to_bits
 from km_rl.baselines.hopfield import Hopfield, ModernHopfield
 from km_rl.baselines.key_value import KeyValueStore
-from km_rl.baselines.machines import IMAGE_SHAPE, KanervaRecall, NaturalRecall
+from km_rl.baselines.machines import (
+    IMAGE_SHAPE,
+    EpisodeRecall,
+    KanervaRecall,
+    NaturalRecall,
+)
 from km_rl.baselines.rbm import RBM
 from km_rl.baselines.sdm import SparseDistributedMemory
+from km_rl.core.episodic import EpisodicModel
 from km_rl.core.machine import KanervaMachine
 from km_rl.data import Images, draw_episodes
 from km_rl.data.corrupt import blank_block, flip
@@ -127,16 +134,13 @@ DEBUG = Bench(
 
 
 def lineup(
-    updates: int, machine: KanervaMachine | None = None, slots: int = 0
+    updates: int, machines: Mapping[str, EpisodicModel[Any]] = MappingProxyType({}), slots: int = 0
 ) -> dict[str, Contestant]:
     """Every memory, empty, with at most `BUDGET` stored numbers; one net has a diagonal besides.
 
-    A machine that has the `write` and `iterate` of a `KanervaMachine` joins by one line, with
-    `EpisodeRecall` for its memory.
-
     Args:
         updates: gradient steps of the RBM.
-        machine: trained to recall; left out where there is none.
+        machines: trained to recall, by name.
         slots: at least so many patterns fit into those that keep them one by one.
     """
     kept = max(slots, BUDGET // SIZE)
@@ -150,10 +154,13 @@ def lineup(
         "rbm": Contestant(partial(RBM.empty, SIZE, (BUDGET - SIZE) // (SIZE + 1), updates)),
         "natural": Contestant(partial(NaturalRecall.empty, SIZE, natural_slots()), 3),
     }
-    if machine is not None:
-        recall = partial(KanervaRecall.empty, machine)
-        entries["km"] = Contestant(recall)
-        entries["km-unwritten"] = Contestant(recall, writes=False)
+    for name, machine in machines.items():
+        if isinstance(machine, KanervaMachine):
+            recall = partial(KanervaRecall.empty, machine)
+            entries[name] = Contestant(recall)
+            entries[f"{name}-unwritten"] = Contestant(recall, writes=False)
+        else:
+            entries[name] = Contestant(partial(EpisodeRecall.empty, machine))
     return entries
 
 

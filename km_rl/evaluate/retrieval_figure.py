@@ -22,6 +22,9 @@ LOOKS = {
     "natural": ("#2a9db0", "--"),
     "km": ("#2563a8", "-"),
     "km-unwritten": ("#2563a8", ":"),
+    "dkm": ("#2563a8", "--"),
+    "dnc": ("#4d4d4d", "-"),
+    "lrua": ("#4d4d4d", "--"),
 }
 """Colour and line of each memory; another one is grey."""
 

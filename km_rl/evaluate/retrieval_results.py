@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from km_rl.baselines.sdm import critical_distance, radius_for
-from km_rl.core.machine import KanervaMachine
+from km_rl.core.episodic import EpisodicModel
 from km_rl.data import Images
 from km_rl.errors import written_beside
 from km_rl.evaluate.classical import (
@@ -47,6 +47,8 @@ from km_rl.evaluate.seeds import interval
 EXPERIMENT = "retrieval"
 Part = Literal["facts", "errors", "costs"]
 PARTS: tuple[Part, ...] = ("facts", "errors", "costs")
+Machines = Mapping[str, EpisodicModel[Any]]
+"""The trained ones of one seed, by name."""
 Values = dict[tuple[str, str, str], list[float]]
 """By experiment, setting and metric: a value for each seed."""
 
@@ -80,11 +82,11 @@ def facts(bench: Bench, seed: int) -> Iterator[tuple[str, str, float]]:
 def compare(
     bench: Bench,
     tests: Mapping[str, Images],
-    machine_of: Callable[[int], KanervaMachine],
+    machines_of: Callable[[int], Machines],
     seeds: Sequence[int],
     parts: Sequence[Part] = PARTS,
 ) -> tuple[Values, list[Point]]:
-    """The parts asked for, seed by seed; ``machine_of`` gives a trained machine for each."""
+    """The parts asked for, seed by seed; ``machines_of`` gives the trained ones of each."""
     values: Values = {}
     found: list[Point] = []
 
@@ -96,13 +98,13 @@ def compare(
         if "facts" in parts:
             note(f"{EXPERIMENT}-facts", facts(bench, seed))
         if "errors" in parts:
-            contestants = lineup(bench.rbm_updates, machine_of(seed))
+            contestants = lineup(bench.rbm_updates, machines_of(seed))
             mine = list(_all_points(bench, contestants, tests, seed))
             found += mine
             note(EXPERIMENT, side_by_side(bench, contestants, mine))
             note(EXPERIMENT, early(bench, contestants, tests, seed))
         if "costs" in parts:
-            note(f"{EXPERIMENT}-cost", timed(bench, machine_of(seed), seed))
+            note(f"{EXPERIMENT}-cost", timed(bench, machines_of(seed), seed))
     return values, found
 
 
@@ -152,10 +154,10 @@ def early(
             yield name, f"error_percent_{patterns}_early", error.value
 
 
-def timed(bench: Bench, machine: KanervaMachine, seed: int) -> Iterator[tuple[str, str, float]]:
+def timed(bench: Bench, machines: Machines, seed: int) -> Iterator[tuple[str, str, float]]:
     """(memory, metric, value): CPU time of a write and a read, room for all patterns."""
     for n in bench.timed:
-        for name, contestant in lineup(bench.rbm_updates, machine, slots=n).items():
+        for name, contestant in lineup(bench.rbm_updates, machines, slots=n).items():
             if contestant.writes:
                 write, read = costs(contestant, n, bench.queries, seed)
                 yield name, f"write_us@{n}", write

@@ -231,6 +231,17 @@ def test_a_forgotten_episode_axis_is_told(model: EpisodicModel[Any], images: Ten
             verb(images[0])
 
 
+@pytest.mark.parametrize("kind", [DNC, LRUA])
+def test_a_memory_of_words_may_get_more_of_them(kind: type[DNC], images: Tensor) -> None:
+    model = kind.build(SHAPE, filters=2, slots=K, code=C).eval()
+    model.resize(2 * K)
+    memory = model.write(images)
+    assert memory.memory.shape == (B, 2 * K, C)
+    assert model.read(memory, images).shape == images.shape
+    with pytest.raises(InputError, match="slots is 0"):
+        model.resize(0)
+
+
 @pytest.mark.parametrize("counts", [{"n": 0}, {"n": 1, "steps": 0}])
 def test_no_dreams_and_no_steps_are_refused(
     model: EpisodicModel[Any], images: Tensor, counts: dict[str, int]

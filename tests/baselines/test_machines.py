@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from recall_laws import random_patterns
@@ -9,7 +11,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from km_rl.baselines.associative import from_bits, to_bits
+from km_rl.baselines.dkm import DKM
+from km_rl.baselines.dnc import DNC, LRUA
 from km_rl.baselines.machines import EpisodeRecall, KanervaRecall, NaturalRecall, images_of
+from km_rl.core.episodic import EpisodicModel
 from km_rl.core.machine import KanervaMachine
 from km_rl.core.natural import NaturalMemory
 from km_rl.errors import InputError
@@ -46,7 +51,7 @@ def test_a_machine_writes_and_reads_what_it_would_as_images(
 
 
 def test_any_machine_of_that_shape_joins(machine: KanervaMachine, patterns: Tensor) -> None:
-    other: EpisodeRecall = EpisodeRecall(machine, 45, image_shape=SHAPE)
+    other = EpisodeRecall.empty(machine, SHAPE)
     mine = seeded(KanervaRecall.empty(machine, SHAPE), patterns)
     assert torch.equal(seeded(other, patterns).read(patterns), mine.read(patterns))
     with pytest.raises(InputError, match="at once"):
@@ -72,6 +77,16 @@ def test_a_machine_may_be_written_to_again(machine: KanervaMachine, patterns: Te
 def test_numbers_are_counted(machine: KanervaMachine) -> None:
     assert KanervaRecall.empty(machine, SHAPE).stored_numbers == 6 * 4 + 21
     assert NaturalRecall.empty(SIZE, 6).stored_numbers == 6 * SIZE + 21
+
+
+@pytest.mark.parametrize("kind", [DKM, DNC, LRUA])
+def test_what_writing_changes_is_counted(kind: type[EpisodicModel[Any]], patterns: Tensor) -> None:
+    """Once: of a symmetric matrix the lower triangle."""
+    machine = kind.build(SHAPE, filters=2, slots=6, code=4)
+    memory = EpisodeRecall.empty(machine, SHAPE).write(patterns).memory
+    changed = [x.tril() if kind is DKM and x.shape[-2:] == (6, 6) else x for x in memory]
+    numbers = sum(int(x.count_nonzero()) for x in changed)
+    assert EpisodeRecall.empty(machine, SHAPE).stored_numbers == numbers
 
 
 def test_a_long_stream_leaves_a_covariance_positive_definite() -> None:
