@@ -6,7 +6,7 @@
     ├── summary.csv                 see `km_rl.evaluate.results`
     └── gail-<environment>-<n>demo/       (-<steps>steps, where these are not the usual ones)
         ├── <setting>.csv           step,metric,value,seed: `return` at every evaluation, and
-        │                           `training_seconds` at the end
+        │                           `rollout_return` and `training_seconds` at the end
         └── returns.png             true return against steps
 
 Seeds that were recorded before and are not among the runs stay, so that a benchmark can be made in
@@ -15,6 +15,8 @@ several sittings. The metrics of a setting in summary.csv:
 ==============================  =================================================================
 ``return``                      mean of the last true returns, with a 95% interval by the bootstrap
 ``return_iqm``                  their interquartile mean, likewise
+``rollout_return``              the same mean over the last 100 episodes of training, in which
+                                actions are drawn from the policy: elsewhere they are its mean
 ``share_of_expert``             (mean - random) / (expert - random)
 ``probability_kanerva_better``  how often a run of the memory beats one of this setting
 ``training_seconds``            mean over seeds, on one core
@@ -133,6 +135,8 @@ def _lines(path: Path, group: Sequence[Imitation]) -> list[list[str]]:
 def _points(run: Imitation) -> list[Point]:
     seed, curve = run.config["seed"], run.curve("return/mean")
     told = [Point(int(s), "return", v, seed) for s, v in zip(*curve, strict=True)]
+    rollouts = run.curve("rollout/return").values[-1:]
+    told += [Point(run.steps, "rollout_return", v, seed) for v in rollouts]
     return [*told, Point(run.steps, "training_seconds", run.seconds, seed)]
 
 
@@ -187,6 +191,8 @@ def _rows(
         returns = _last(said, "return")
         found = spread(returns)
         values = {"return": found.mean, "return_iqm": found.iqm}
+        if rollouts := _last(said, "rollout_return"):
+            values["rollout_return"] = spread(rollouts).mean
         values["training_seconds"] = _plain(fmean(_last(said, "training_seconds")))
         if expert is not None and expert > random:
             values["share_of_expert"] = _plain((found.mean.value - random) / (expert - random))

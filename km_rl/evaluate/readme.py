@@ -17,6 +17,7 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.results import Row
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
 
+MOST_COMMANDS = 3
 BENCHMARKS = ("memory-speed", "step-cost", "discriminator-cost")
 
 
@@ -133,16 +134,27 @@ def _returns(rows: Sequence[Row]) -> list[str]:
     ruling = sorted((r for r in rows if r.metric == "return_iqm"), key=lambda r: -r.value)
     cells = [
         [row.setting]
-        + [_spread(by_name.get((row.setting, metric))) for metric in ("return", "return_iqm")]
+        + [_spread(by_name.get((row.setting, f"return{which}"))) for which in ("", "_iqm")]
+        + [_whole(by_name.get((row.setting, "rollout_return")))]
         + [_share(by_name.get((row.setting, "share_of_expert")))]
         + [_value(by_name.get((row.setting, "probability_kanerva_better")), 2)]
         + [str(row.seeds), _minutes(by_name.get((row.setting, "training_seconds")))]
         for row in ruling
     ]
-    head = ["", "return", "IQM", "of the expert", "P(kanerva better)", "seeds", "minutes"]
+    head = [
+        "",
+        "return",
+        "IQM",
+        "actions drawn",
+        "of the expert",
+        "P(kanerva better)",
+        "seeds",
+        "minutes",
+    ]
     told = (
-        "True return at the end, [95% interval, bootstrap]; of the expert: (return - random) "
-        "/ (expert - random)."
+        "True return at the end, [95% interval, bootstrap]; actions are the policy's mean, or, in "
+        "the last 100 episodes of training, drawn; of the expert: (return - random) / (expert - "
+        "random)."
     )
     return [_table(head, cells, words=1), f"{told} {_provenance(ruling)}"]
 
@@ -151,6 +163,10 @@ def _spread(row: Row | None) -> str:
     if row is None or row.low is None or row.high is None:
         return "" if row is None else f"{row.value:,.0f}"
     return f"{row.value:,.0f} [{row.low:,.0f}, {row.high:,.0f}]"
+
+
+def _whole(row: Row | None) -> str:
+    return "" if row is None else f"{row.value:,.0f}"
 
 
 def _share(row: Row | None) -> str:
@@ -239,8 +255,10 @@ def _provenance(rows: Sequence[Row]) -> str:
     for (seeds, hardware, commit), labels in made.items():
         whose = f"{', '.join(dict.fromkeys(labels))}: " if len(made) > 1 else ""
         told.append(f"{whose}{seeds}, {hardware}, commit {commit}.")
-    commands = dict.fromkeys(one for row in rows for one in row.command.split(" && "))
-    return " ".join([*told, "By", " and ".join(f"`{one}`" for one in commands) + "."])
+    commands = list(dict.fromkeys(one for row in rows for one in row.command.split(" && ")))
+    shown = " and ".join(f"`{one}`" for one in commands[:MOST_COMMANDS])
+    rest = ", the others as results/summary.csv says" if commands[MOST_COMMANDS:] else ""
+    return " ".join([*told, f"By {shown}{rest}."])
 
 
 def _short(commit: str) -> str:

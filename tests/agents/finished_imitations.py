@@ -43,5 +43,5 @@ def _round(step: int, memory: bool) -> dict[str, float]:
         names += [f"km/{x}_slots" for x in ("expert", "policy")] + ["km/memory_drift"]
         names += ["km/surprise", "km/information_gain", "km/expert_gain"]
     values = {name: 1.0 + i / step for i, name in enumerate(names)}
-    times = {"seconds/round": 10.0, "seconds/discriminator": 2.5}
-    return {"step": step, "seconds": step / 10, **values, **times}
+    others = {"seconds/round": 10.0, "seconds/discriminator": 2.5, "rollout/return": 7.0 * step}
+    return {"step": step, "seconds": step / 10, **values, **others}

@@ -51,11 +51,13 @@ def test_curves_figure_and_summary_say_what_the_runs_came_to(tmp_path: Path) -> 
         ("0", "return", "-100"),
         ("100", "return", "0"),
         ("200", "return", "550"),
+        ("200", "rollout_return", "1400"),
         ("200", "training_seconds", "20"),
     ]
     told = _summary(tmp_path / "results", "kanerva")
     assert told["return"].value == 550 and told["return_iqm"].value == 550
     assert told["return"].low < 550 < told["return"].high
+    assert told["rollout_return"].value == 1400
     assert told["share_of_expert"].value == pytest.approx((550 + 200) / (1000 + 200))
     assert told["return"].seeds == 4 and told["return"].hardware == "a core"
     better = _summary(tmp_path / "results", "mlp")["probability_kanerva_better"]
