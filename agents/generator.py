@@ -7,7 +7,7 @@ are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from imitation.policies.base import NormalizeFeaturesExtractor
@@ -34,11 +34,19 @@ class PpoSettings:
     """Discount of rewards a step later."""
     ent_coef: float = 0.0
     """What a nat of the policy's entropy is worth."""
+    width: int = 256
+    """Units in each of the two layers of policy and value function."""
+    log_std_init: float = -1.0
+    """Log of the std with which actions start. From SB3's 0, a std of 1, most actions of a robot
+    are cut at the ends of their range."""
+    target_kl: float | None = 0.03
+    """The passes end early once the policy is by 1.5 times this KL divergence from what acted."""
 
 
+SMALL = PpoSettings(n_steps=256, learning_rate=1e-3, width=64, log_std_init=0.0, target_kl=None)
 PPO_SETTINGS = {
-    "CartPole": PpoSettings(n_steps=256, learning_rate=1e-3, gamma=0.98, ent_coef=0.01),
-    "Pendulum": PpoSettings(n_steps=256, learning_rate=1e-3, gamma=0.95),
+    "CartPole": replace(SMALL, gamma=0.98, ent_coef=0.01),
+    "Pendulum": replace(SMALL, gamma=0.95),
 }
 """By the name of the environment without its version; others take the defaults."""
 
@@ -61,7 +69,10 @@ def ppo(venv: VecEnv, seed: int, settings: PpoSettings | None = None) -> PPO:
         learning_rate=s.learning_rate,
         gamma=s.gamma,
         ent_coef=s.ent_coef,
+        target_kl=s.target_kl,
         policy_kwargs={
+            "net_arch": [s.width, s.width],
+            "log_std_init": s.log_std_init,
             "features_extractor_class": NormalizeFeaturesExtractor,
             "features_extractor_kwargs": {"normalize_class": RunningNorm},
         },

@@ -25,6 +25,15 @@ def test_the_learner_normalises_what_it_sees_inside_its_net() -> None:
     assert any((x != y).any() for x, y in zip(before, after, strict=True))
 
 
+def test_a_learner_is_as_its_settings_say() -> None:
+    settings = PpoSettings(n_envs=1, n_steps=16, width=7, log_std_init=-2.0, target_kl=0.5)
+    learner = ppo(make_vec("Pendulum", 1, 0), 0, settings)
+    assert learner.policy.log_std.tolist() == [-2.0] and learner.target_kl == 0.5
+    nets = learner.policy.mlp_extractor
+    widths = [x.out_features for x in (*nets.policy_net, *nets.value_net) if hasattr(x, "bias")]
+    assert widths == [7] * 4
+
+
 def test_sac_takes_changes() -> None:
     learner = sac(make_vec("Pendulum", 2, 0), 0, buffer_size=100, learning_starts=7)
     assert learner.learning_starts == 7 and learner.batch_size == 256
