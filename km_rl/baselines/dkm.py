@@ -113,6 +113,20 @@ class DKM(EpisodicModel[Memory]):
         elbo.auto_encoder = -self.decoder(z).log_prob(images)
         return elbo
 
+    def log_weights(self, images: Tensor, samples: int, sample_memory: bool = False) -> Tensor:
+        """See `EpisodicModel.log_weights`; w alone is latent."""
+        embeddings = self._embed(images)
+        with full_precision(embeddings):
+            z, prior = self._encode(embeddings), self.prior()
+            w, memory = self._written(z, prior)
+            M = sample_written(prior, w, z, self.prior.noise_var) if sample_memory else memory.mean
+            q_w = self._q_w(M, z)
+            p_w = normal(torch.zeros_like(q_w.mean), 1.0)
+            draws = [q_w.rsample() for _ in range(samples)]
+            likelihoods = [self.decoder(w @ M).log_prob(images) for w in draws]
+            ratios = [p_w.log_prob(w) - q_w.log_prob(w) for w in draws]
+        return torch.stack(likelihoods) + torch.stack(ratios)
+
     def write(self, images: Tensor) -> Memory:
         """q(M|X) after the images (B, T, channels, H, W), each written where it fits best so far.
 
