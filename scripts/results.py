@@ -4,6 +4,7 @@ Every seed of every model of one experiment is given at once, evaluated before:
 
     python scripts/results.py runs/paper-omniglot-{km,vae}-{0,1,2}
     python scripts/results.py runs/two-classes-* --experiment omniglot-2classes
+    python scripts/results.py runs/paper-omniglot-km* --experiment omniglot-ablations --ablations
     python scripts/results.py --tables
 """
 
@@ -30,6 +31,8 @@ class Args:
     """Finished run folders of one experiment."""
     experiment: str | None = None
     """Its name; by default data set, split and binarisation."""
+    ablations: bool = False
+    """They are machines that differ in K, the covariance, R_0 or the noise of addresses."""
     tables: bool = False
     """Rewrite the tables between the README's markers."""
     folder: Path = Path("results")
@@ -44,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = tyro.cli(Args, args=arguments, description=__doc__)
     if not args.runs and not args.tables:
         raise InputError("Nothing was asked for: name run folders, or give --tables.")
-    written = record_runs(args.runs, args.folder, args.experiment) if args.runs else []
+    written = (
+        record_runs(args.runs, args.folder, args.experiment, args.ablations) if args.runs else []
+    )
     if args.tables:
         written.append(write_tables(args.readme, read(args.folder)))
     for path in written:

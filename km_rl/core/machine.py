@@ -175,6 +175,12 @@ class KanervaMachine(EpisodicModel[Memory]):
         share = torch.linspace(0, 1, n, device=w_a.device)[:, None]
         return self.decode(memory, torch.lerp(w_a, w_b, share))
 
+    def interpolate_codes(self, memory: Memory, a: Tensor, b: Tensor, n: int = 8) -> Tensor:
+        """As `interpolate`, in a straight line between the codes that are read for both."""
+        z_a, z_b = self.codes(memory, self._embed(torch.stack([a, b], 1))).split(1, 1)
+        share = torch.linspace(0, 1, n, device=z_a.device)[:, None]
+        return self._pictures(torch.lerp(z_a, z_b, share))
+
     def address_weights(self, images: Tensor) -> Tensor:
         """w at the mean of q(y|x), with shape (B, T, K)."""
         return self.addressing(self.q_y(self._embed(images)).mean)

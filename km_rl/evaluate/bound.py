@@ -59,7 +59,7 @@ def bound(
     """
     if passes < 1:
         raise InputError(f"passes={passes} was given: give a whole number of at least 1.")
-    test = test if limit is None else first(test, limit, seed)
+    test = test if limit is None else _first(test, limit, seed)
     validate(
         test, episodes=BATCH, length=episode_length, classes=classes, binarisation=binarisation
     )
@@ -86,7 +86,7 @@ def bound(
     return nats | in_bits(nats, dimensions(test, binarisation))
 
 
-def first(test: Images, limit: int, seed: int) -> Images:
+def _first(test: Images, limit: int, seed: int) -> Images:
     """The first ``limit`` images of an order fixed by ``seed``."""
     if limit < 1:
         raise InputError(f"limit={limit} was given: give a whole number of at least 1.")

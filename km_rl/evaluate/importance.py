@@ -18,39 +18,59 @@ the mean of M only the conditional reading holds.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from km_rl.data.episodes import Binarisation, Images, all_episodes
+from km_rl.data import Images
 from km_rl.errors import InputError
-from km_rl.evaluate.bound import first, undisturbed
-from km_rl.evaluate.runs import Model
+from km_rl.evaluate.bound import undisturbed
+from km_rl.evaluate.exhibit import Exhibit, Point, plotted, random_episodes
+from km_rl.evaluate.runs import Run
 
 COUNTS = (1, 10, 100)
 """k. Each divides the last, so that all are estimated from the same draws."""
+AT_ONCE = 128
+"""Images weighted at once."""
+
+
+def importance(runs: Sequence[Run], test: Images, seed: int, images: int) -> Exhibit:
+    """L_k against k, the memory at its mean and drawn."""
+    points = [point for run in runs for point in _importance(run, test, seed, images)]
+    return Exhibit(
+        "importance",
+        "The importance-weighted bound",
+        "Look for curves that fall little: the bound is then close to -ln p(x|M), and inference "
+        "wastes nothing. They cannot rise. Nats per image against the draws k of address and code "
+        "that share one memory; the memory itself is not weighted.",
+        plotted(points, {"bound_nats": ""}, "k", log=True),
+        points=points,
+    )
+
+
+def _importance(run: Run, test: Images, seed: int, images: int) -> Iterator[Point]:
+    has_memory = run.episodic is not None and run.prices_memory
+    for sample_memory in (False, True)[: 1 + has_memory]:
+        series = "M drawn" if sample_memory else "M at its mean"
+        for k, nats in importance_bound(run, test, seed, images, sample_memory).items():
+            yield Point(run.label, series, k, "bound_nats", nats)
+            drawn = "_sampled_memory" if sample_memory else ""
+            yield Point(run.label, "", None, f"bound_iw{k}{drawn}_nats", nats)
 
 
 def importance_bound(
-    model: Model,
+    run: Run,
     test: Images,
-    *,
-    episode_length: int,
-    classes: int | None = None,
-    binarisation: Binarisation = "dynamic",
-    seed: int = 0,
+    seed: int,
+    images: int,
     sample_memory: bool = False,
-    limit: int | None = None,
     counts: Sequence[int] = COUNTS,
-    batch: int = 4,
 ) -> dict[int, float]:
-    """L_k for each k of ``counts``, the mean over a test set in nats per image.
-
-    The other arguments are those of `km_rl.evaluate.bound.bound`.
+    """L_k for each k of ``counts``, the mean over random test episodes in nats per image.
 
     Raises:
-        InputError: as `bound`, or a count that does not divide the largest.
+        InputError: a count that does not divide the largest.
     """
     most = max(counts, default=0)
     if most < 1 or any(k < 1 or most % k for k in counts):
@@ -58,14 +78,12 @@ def importance_bound(
             f"Counts of {tuple(counts)} were given: give whole numbers of at least 1 that divide "
             f"the largest."
         )
-    test = test if limit is None else first(test, limit, seed)
-    drawn = all_episodes(
-        test, episode_length, seed=seed, binarisation=binarisation, classes=classes, batch=batch
-    )
     found: dict[int, list[Tensor]] = {k: [] for k in counts}
-    with undisturbed(model, seed) as device:
-        for images in drawn:
-            weights = model.log_weights(images.to(device), most, sample_memory)
+    with undisturbed(run.model, seed) as device:
+        for batch in random_episodes(
+            run, test, images, seed=seed, classes=run.conditions.classes, at_once=AT_ONCE
+        ):
+            weights = run.model.log_weights(batch.to(device), most, sample_memory)
             for k, nats in found.items():
                 nats.append(nats_of(weights, k).flatten().double().cpu())
     return {k: float(torch.cat(nats).mean()) for k, nats in found.items()}
@@ -75,9 +93,3 @@ def nats_of(log_weights: Tensor, k: int) -> Tensor:
     """-ln of the mean of k weights, averaged over the groups of k among all: (n, ...) to (...)."""
     grouped = log_weights.unflatten(0, (-1, k))
     return (math.log(k) - grouped.logsumexp(1)).mean(0)
-
-
-def named(at_mean: Mapping[int, float], drawn: Mapping[int, float] | None) -> dict[str, float]:
-    """The bounds under the names of the results tables; ``drawn`` is with a draw of M."""
-    names = {f"bound_iw{k}_nats": nats for k, nats in at_mean.items()}
-    return names | {f"bound_iw{k}_sampled_memory_nats": v for k, v in (drawn or {}).items()}

@@ -5,7 +5,7 @@ It is written into the first run's folder (a machine's before its rivals', a VAE
     runs/<name>/
     ├── report.html      the table, the conditions, the published figures and every picture
     ├── evaluate.json    the same numbers, unrounded
-    └── figures/*.png    the same pictures
+    └── figures/         the same pictures, and a CSV of the numbers behind each
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from km_rl.core.prior import MemoryPrior
 from km_rl.data import Images, load
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate import page
-from km_rl.evaluate.exhibits import Exhibit, exhibits
+from km_rl.evaluate.exhibit import Exhibit
+from km_rl.evaluate.exhibits import exhibits, experiments
+from km_rl.evaluate.experiments import measured, write_points
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.page import Row
 from km_rl.evaluate.runs import Run, read_runs
@@ -49,6 +51,7 @@ def report(
     limit: int | None = None,
     seed: int = 0,
     tell: Callable[[str], object] | None = None,
+    thorough: bool = False,
 ) -> Path:
     """Evaluate runs on their test set and write the report beside the first one's weights.
 
@@ -59,6 +62,7 @@ def report(
         passes: how often the test set is gone through, see `bound`.
         limit: use only so many test images.
         tell: is given the table as text as soon as it is known.
+        thorough: make the paper's experiments too, which takes minutes.
 
     Returns:
         The path of report.html.
@@ -76,7 +80,10 @@ def report(
     facts = _conditions(runs, scores[0].test_images, passes, seed)
     if unfinished:
         facts = [*facts, ("unfinished", " ".join(unfinished))]
-    return _write(runs, scores, facts, exhibits(runs, test, seed))
+    shown = exhibits(runs, test, seed)
+    if thorough:
+        shown += experiments(runs, scores, test, seed, limit)
+    return _write(runs, scores, facts, shown)
 
 
 def _test_images(runs: Sequence[Run], data_dir: str | Path | None) -> Images:
@@ -109,11 +116,17 @@ def _write(
     html = page.page(_title(runs), [*_head(runs, scores, facts), *sections, _foot(runs)])
     try:
         (folder / PICTURES).mkdir(exist_ok=True)
+        for old in (folder / PICTURES).iterdir():
+            if old.suffix in (".png", ".csv"):
+                old.unlink()
         for name, content in pictures.items():
             with written_beside(folder / PICTURES / f"{name}.png") as beside:
                 beside.write_bytes(content)
+        for one in shown:
+            if one.points:
+                write_points(folder / PICTURES / f"{one.name}.csv", one.points)
         with written_beside(folder / "evaluate.json") as beside:
-            beside.write_text(json.dumps(_numbers(runs, scores, facts), indent=2) + "\n")
+            beside.write_text(json.dumps(_numbers(runs, scores, facts, shown), indent=1) + "\n")
         with written_beside(folder / "report.html") as beside:
             beside.write_text(html)
     except OSError as error:
@@ -125,14 +138,17 @@ def _write(
 
 
 def _numbers(
-    runs: Sequence[Run], scores: Sequence[Score], facts: Sequence[tuple[str, str]]
+    runs: Sequence[Run],
+    scores: Sequence[Score],
+    facts: Sequence[tuple[str, str]],
+    shown: Sequence[Exhibit],
 ) -> dict[str, Any]:
     """What evaluate.json holds."""
     models = []
     for run, one in zip(runs, scores, strict=True):
         cost = {"images": one.images, "parameters": one.parameters, "seconds": one.seconds}
         cost |= {"test_images": one.test_images}
-        numbers = {**one.nats, **one.bits, **cost}
+        numbers = {**one.nats, **one.bits, **cost, "experiments": measured(one.label, shown)}
         models.append({"model": one.label, "run": str(run.folder), **numbers})
     return {"conditions": dict(facts), "models": models, "gap_nats": gap(scores)}
 

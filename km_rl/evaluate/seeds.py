@@ -6,6 +6,7 @@ What is written::
     ├── summary.csv                     a mean and an interval for each metric, see `results`
     └── <experiment>/
         ├── <setting>.csv               curves: step,metric,value,seed (unit: the metric's)
+        ├── <exhibit>.csv               numbers behind figures, see `experiments`
         └── *.png                       the figures of the first machine's report
 
 A setting is a kind of model, ``km`` or ``vae``; where the machine and another are given,
@@ -17,17 +18,20 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from km_rl.errors import InputError, written_beside
+from km_rl.evaluate.experiments import Measured, over_seeds, write_curves
 from km_rl.evaluate.report import PICTURES
 from km_rl.evaluate.results import Row, check_name, number, record, write_csv
-from km_rl.evaluate.runs import Run, read_runs
+from km_rl.evaluate.runs import VARIED, Run, read_runs, variant
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, PRICED
 
 NATS = (*COLUMNS.values(), "bound_with_kl_memory_nats")
@@ -67,10 +71,14 @@ class Scored(NamedTuple):
     run: Run
     seed: int
     numbers: Mapping[str, float]
+    experiments: Measured = MappingProxyType({})
 
 
 def record_runs(
-    folders: Sequence[str | Path], results: str | Path, experiment: str | None = None
+    folders: Sequence[str | Path],
+    results: str | Path,
+    experiment: str | None = None,
+    ablations: bool = False,
 ) -> list[Path]:
     """Write the results of one experiment from all its runs, the summary last.
 
@@ -79,6 +87,8 @@ def record_runs(
         results: the folder of the results.
         experiment: by default the data set, its split and the binarisation. Runs with other
             settings than their preset's need a name of their own.
+        ablations: the runs are machines that differ in one of the `VARIED` settings, each a
+            setting of its own beside the first's.
 
     Returns:
         The paths of what was written.
@@ -87,7 +97,7 @@ def record_runs(
         InputError: runs that cannot be read, are unfinished, have not been evaluated or differ
             in a setting; a folder that cannot be written.
     """
-    settings = by_setting(folders)
+    settings = by_setting(folders, ablations)
     first = next(iter(settings.values()))[0].run
     experiment = experiment or name_of(first)
     check_name(experiment)
@@ -97,7 +107,9 @@ def record_runs(
     written = []
     for setting, scored in settings.items():
         lines = [line for one in scored for line in curves(one)]
-        written.append(write_csv(place / f"{setting}.csv", header, lines))
+        written.append(write_csv(place / f"{file_name(setting)}.csv", header, lines))
+    all_runs = [(name, one.seed, one.experiments) for name in settings for one in settings[name]]
+    written += write_curves(place, all_runs)
     return [*written, *copy_pictures(first, place), record(rows, results)]
 
 
@@ -114,16 +126,25 @@ def name_of(run: Run) -> str:
     return SHORT.get(name, name)
 
 
-def by_setting(folders: Sequence[str | Path]) -> dict[str, list[Scored]]:
-    """The runs of each kind by seed, the machines first."""
+def file_name(setting: str) -> str:
+    """A setting as the name of a file: ``km, slots=16`` is ``km-slots-16``."""
+    return re.sub(r"[^\w.]+", "-", setting)
+
+
+def by_setting(folders: Sequence[str | Path], ablations: bool = False) -> dict[str, list[Scored]]:
+    """The runs of each kind by seed, the machines first; of ablations, those of each variant."""
     runs = read_runs(folders)
     for run in runs:
         _check_finished(run)
-        _check_like(runs[0], run)
-        _check_like(next(one for one in runs if one.kind == run.kind), run)
+        if ablations:
+            _check_machine(run)
+        _check_like(runs[0], run, VARIED if ablations else ())
+        _check_like(next(o for o in runs if o.kind == run.kind), run, VARIED if ablations else ())
     settings: dict[str, list[Scored]] = {}
-    for run, numbers in zip(runs, _numbers(runs), strict=True):
-        settings.setdefault(run.kind, []).append(Scored(run, _setting(run, "seed"), numbers))
+    for run, (numbers, experiments) in zip(runs, _numbers(runs), strict=True):
+        setting = ", ".join(filter(None, (run.kind, variant(runs[0], run) if ablations else "")))
+        one = Scored(run, _setting(run, "seed"), numbers, experiments)
+        settings.setdefault(setting, []).append(one)
     for scored in settings.values():
         scored.sort(key=lambda one: one.seed)
         _check_seeds(scored)
@@ -148,9 +169,18 @@ def _check_finished(run: Run) -> None:
         )
 
 
-def _check_like(first: Run, run: Run) -> None:
+def _check_machine(run: Run) -> None:
+    if run.machine is None:
+        raise InputError(
+            f"'{run.folder}' holds a model of kind '{run.kind}', and ablations are of the "
+            f"machine: give runs of km."
+        )
+
+
+def _check_like(first: Run, run: Run, varied: Sequence[str] = ()) -> None:
     """Refuse settings that differ, but for those in which they may."""
-    for name in sorted((first.config.keys() | run.config.keys()) - _free(first, run)):
+    free = _free(first, run) | set(varied)
+    for name in sorted((first.config.keys() | run.config.keys()) - free):
         mine, theirs = first.config.get(name), run.config.get(name)
         if mine != theirs:
             raise InputError(
@@ -187,12 +217,12 @@ def _about(run: Run, name: str) -> str:
     return str(fact)
 
 
-def _numbers(runs: Sequence[Run]) -> list[dict[str, float]]:
-    """Of each run, its numbers from the first evaluation of test images common to all runs.
+def _numbers(runs: Sequence[Run]) -> list[tuple[dict[str, float], Measured]]:
+    """Of each run, its numbers and experiments, on the first test images common to all runs.
 
     Runs that were evaluated together have theirs in the evaluate.json of one of them.
     """
-    found: dict[str, dict[Path, dict[str, float]]] = {}
+    found: dict[str, dict[Path, dict[str, Any]]] = {}
     for folder in (run.folder for run in runs):
         for images, path, entry in _entries(folder):
             found.setdefault(images, {}).setdefault(path, entry)
@@ -236,8 +266,10 @@ def _entries(folder: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
         ) from error
 
 
-def _complete(run: Run, entries: Mapping[Path, Mapping[str, float]]) -> dict[str, float] | None:
-    """By metric; None for a run that is missing, or was trained further since."""
+def _complete(
+    run: Run, entries: Mapping[Path, Mapping[str, Any]]
+) -> tuple[dict[str, float], Measured] | None:
+    """By metric, and by exhibit; None for a run that is missing, or was trained further since."""
     entry = entries.get(run.folder.resolve())
     nats = [name for name in NATS if run.prices_memory or name not in PRICED]
     keys = dict(zip(nats, nats, strict=True)) | COSTS
@@ -246,7 +278,8 @@ def _complete(run: Run, entries: Mapping[Path, Mapping[str, float]]) -> dict[str
     if entry["images"] != run.last("images"):
         return None
     more = {name: entry[name] for name in OPTIONAL if name in entry}
-    return {metric: entry[key] for metric, key in keys.items()} | more
+    numbers = {metric: entry[key] for metric, key in keys.items()} | more
+    return numbers, entry.get("experiments", {})
 
 
 def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[Row]:
@@ -257,7 +290,12 @@ def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[R
         for metric in _measured(scored):
             values = [one.numbers[metric] for one in scored]
             rows.append(Row(experiment, setting, metric, *interval(values), len(values), *made))
-    rivals = [kind for kind in settings if kind != "km"]
+        hardware, command, commit = made
+        made = (hardware, f"{command} && {evaluation(scored)}", commit)
+        for exhibit, series, metric, values in over_seeds([one.experiments for one in scored]):
+            names = (f"{experiment}-{exhibit}", ", ".join(filter(None, (setting, series))), metric)
+            rows.append(Row(*names, *interval(values), len(values), *made))
+    rivals = [kind for kind in settings if not kind.startswith("km")]
     return rows + [row for kind in rivals for row in _gaps(experiment, settings, kind)]
 
 
@@ -306,6 +344,12 @@ def provenance(scored: Sequence[Scored]) -> tuple[str, str, str]:
     hardware = _joined(" + ", [_about(one.run, "hardware") for one in scored])
     commit = _joined("+", [_about(one.run, "commit") for one in scored])
     return hardware, _command(scored), commit
+
+
+def evaluation(scored: Sequence[Scored]) -> str:
+    """The command of the experiments on these runs."""
+    folders = [f"runs/{one.run.folder.name}" for one in scored]
+    return shlex.join(["python", "scripts/evaluate.py", *folders])
 
 
 def _joined(joiner: str, facts: Iterable[str]) -> str:
