@@ -24,13 +24,13 @@ def ablations(runs: Sequence[Run], scores: Sequence[Score]) -> Exhibit:
         for x, (run, score) in enumerate(zip(runs, scores, strict=True))
         if run.kind == runs[0].kind
     ]
-    bars = {one.series or "as it is": one.value for one in points}
+    values = {one.series or "as it is": one.value for one in points}
     return Exhibit(
         "ablations",
         "Ablations",
-        "Look for bars that are longer than the first: what they lack is worth the difference. "
+        "Look for dots to the right of the first: what they lack is worth the difference. "
         "The bound in nats per image of machines that differ in one setting, lower is better.",
-        figures.bars(bars, "bound, nats per image"),
+        figures.dots(values, "bound, nats per image"),
         points=points,
     )
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from km_rl.evaluate.denoising import NOISE
+from km_rl.evaluate.denoising import CORRUPTIONS
 from km_rl.evaluate.generation import CLASSES, STEPS
 from km_rl.evaluate.results import Row
 
 HOLDS, PARTLY, NOT = "holds", "partly", "does not hold"
-CORRUPTIONS = (*(f"{share:.0%} noise" for share in NOISE), "blank block")
 
 
 class NotMeasured(LookupError):
@@ -77,7 +76,8 @@ def _under_vae(of: Numbers) -> Finding:
     gap = of.row("km-under-vae", "bound_nats")
     sure = gap.low is not None and gap.low > 0
     verdict = NOT if gap.value <= 0 else HOLDS if sure else PARTLY
-    return Finding(verdict, f"{gap.value:.1f} nats under{_between(gap)}")
+    side = "over" if gap.value <= 0 else "under"
+    return Finding(verdict, f"{abs(gap.value):.1f} nats {side}{_between(gap)}")
 
 
 def _under_slots(of: Numbers) -> Finding:

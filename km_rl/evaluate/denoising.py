@@ -18,6 +18,7 @@ from km_rl.evaluate.runs import Run
 
 NOISE = (0.05, 0.1, 0.15, 0.2, 0.3)
 """Shares of pixels that salt and pepper replace."""
+CORRUPTIONS = (*(f"{share:.0%} noise" for share in NOISE), "blank block")
 
 
 def denoising(runs: Sequence[Run], test: Images, seed: int) -> Exhibit:
@@ -95,8 +96,9 @@ def _repair(run: Run, clean: Tensor, seed: int) -> Iterator[Point]:
 def corruptions(clean: Tensor, seed: int) -> dict[str, Tensor]:
     """Queries by name: salt and pepper from 5% to 30%, and a blank block."""
     generator = torch.Generator().manual_seed(seed)
-    made = {f"{share:.0%} noise": salt_and_pepper(clean, share, generator) for share in NOISE}
-    return made | {"blank block": blank_block(clean, block_size(clean), generator)}
+    made = [salt_and_pepper(clean, share, generator) for share in NOISE]
+    made.append(blank_block(clean, block_size(clean), generator))
+    return dict(zip(CORRUPTIONS, made, strict=True))
 
 
 def block_size(images: Tensor) -> int:

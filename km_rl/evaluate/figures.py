@@ -223,15 +223,17 @@ def lines(panels: Mapping[str, Mapping[str, Line]], x: str, log: bool = False) -
     return figure
 
 
-def bars(values: Mapping[str, float], x: str) -> Figure:
-    """A bar for each name, the first on top, its value beside it."""
+def dots(values: Mapping[str, float], x: str) -> Figure:
+    """A dot for each name, the first on top, its value beside it."""
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.7 + 0.28 * len(values)), layout="constrained")
         axes = figure.subplots()
-        drawn = axes.barh(range(len(values)), list(values.values()), color=COLOURS["KM"])
-        axes.bar_label(drawn, fmt="{:.1f}", padding=3)
+        axes.plot(list(values.values()), range(len(values)), "o", color=COLOURS["KM"])
+        for y, value in enumerate(values.values()):
+            axes.annotate(f"{value:.1f}", (value, y), (7, -3), textcoords="offset points")
+        axes.axvline(next(iter(values.values())), color="#b0b0b0", lw=0.7)
         axes.set_yticks(range(len(values)), list(values))
         axes.invert_yaxis()
-        axes.grid(False)
+        axes.margins(x=0.12)
         axes.set_xlabel(x)
     return figure

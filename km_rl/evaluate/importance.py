@@ -53,7 +53,7 @@ def _importance(run: Run, test: Images, seed: int, images: int) -> Iterator[Poin
     has_memory = run.episodic is not None and run.prices_memory
     for sample_memory in (False, True)[: 1 + has_memory]:
         series = "M drawn" if sample_memory else "M at its mean"
-        for k, nats in importance_bound(run, test, seed, images, sample_memory).items():
+        for k, nats in importance_bound(run, test, seed, images, sample_memory, COUNTS).items():
             yield Point(run.label, series, k, "bound_nats", nats)
             drawn = "_sampled_memory" if sample_memory else ""
             yield Point(run.label, "", None, f"bound_iw{k}{drawn}_nats", nats)

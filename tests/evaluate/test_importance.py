@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_it_comes_down_to_the_truth_and_never_below(monkeypatch: pytest.MonkeyPa
 
 
 def a_run(kind: str) -> Run:
-    own = {"km": tiny_machine, "vae": tiny_vae}
+    own: dict[str, Callable[[], Model]] = {"km": tiny_machine, "vae": tiny_vae}
     model: Model = own[kind]() if kind in own else tiny_rival(kind)
     return Run(Path("runs/a"), kind.upper(), kind, model, CONDITIONS, {}, [])
 
