@@ -97,7 +97,7 @@ class DKM(EpisodicModel[Memory]):
         with full_precision(embeddings):
             z, prior, noise_var = self._encode(embeddings), self.prior(), self.prior.noise_var
             w, memory = self._written(z, prior)
-            M = sample_written(prior, w, z, noise_var) if sample_memory else memory.mean
+            M = self._drawn(prior, w, z) if sample_memory else memory.mean
             q_w = self._q_w(M, z)
             read = q_w.rsample() @ M
             rate_memory = kl_written(prior, w, z, noise_var) / images.shape[1]
@@ -119,7 +119,7 @@ class DKM(EpisodicModel[Memory]):
         with full_precision(embeddings):
             z, prior = self._encode(embeddings), self.prior()
             w, memory = self._written(z, prior)
-            M = sample_written(prior, w, z, self.prior.noise_var) if sample_memory else memory.mean
+            M = self._drawn(prior, w, z) if sample_memory else memory.mean
             q_w = self._q_w(M, z)
             p_w = normal(torch.zeros_like(q_w.mean), 1.0)
             draws = [q_w.rsample() for _ in range(samples)]
@@ -163,6 +163,10 @@ class DKM(EpisodicModel[Memory]):
             memory = memory.write(w_t, z_t, self.prior.noise_var)
             addresses.append(w_t)
         return torch.cat(addresses, -2), memory
+
+    def _drawn(self, prior: Memory, w: Tensor, z: Tensor) -> Tensor:
+        """M ~ q(M|X) once the codes were written."""
+        return sample_written(prior.steady(z.shape[1]), w, z, self.prior.noise_var).to(z.dtype)
 
     def _w(self, M: Tensor, z: Tensor) -> Tensor:
         return least_squares_address(M, z, self.prior.noise_var)

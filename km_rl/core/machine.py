@@ -140,7 +140,8 @@ class KanervaMachine(EpisodicModel[Memory]):
             images: episodes with shape (B, T, channels, H, W).
             mask: which images to write, with shape (B, T), for episodes of unequal length.
         """
-        return self.prior().write(*self.items(images), self.prior.noise_var, mask)
+        prior = self.prior().steady(images.shape[1])
+        return prior.write(*self.items(images), self.prior.noise_var, mask)
 
     def items(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What `write` writes: one sample of each image's address weights and code.
@@ -196,12 +197,13 @@ class KanervaMachine(EpisodicModel[Memory]):
 
     def _written(self, embeddings: Tensor, sample_memory: bool) -> tuple[Tensor, Tensor]:
         """A draw of M ~ q(M|X) or its mean, (B, K, C), and KL(q(M|X) || p(M)) in nats, (B,)."""
-        prior, written = self.prior(), (*self._items(embeddings), self.prior.noise_var)
+        prior = self.prior().steady(embeddings.shape[1])
+        written = (*self._items(embeddings), self.prior.noise_var)
         if isinstance(prior, DiagonalMemory):
             memory = prior.write(*written)
-            return memory.sample() if sample_memory else memory.mean, memory.kl(prior)
+            return memory.sample() if sample_memory else memory.mean, memory.kl(prior).float()
         M = sample_written(prior, *written) if sample_memory else prior.write(*written).mean
-        return M, kl_written(prior, *written)
+        return M, kl_written(prior, *written).float()
 
     def _read(self, embeddings: Tensor, M: Tensor, sample: bool = True) -> Reading:
         q_y = self._q_y(embeddings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -13,6 +14,8 @@ from km_rl.evaluate.runs import Run
 
 CLASSES = (2, 8, 32, None)
 """Classes in an episode; None is all."""
+FEWEST = 16
+"""Episodes behind every number: of few classes, each differs much from the next."""
 
 
 def capacity(runs: Sequence[Run], test: Images, seed: int, images: int) -> Exhibit:
@@ -51,7 +54,8 @@ def bound_at(
     run: Run, test: Images, length: int, classes: int | None, seed: int, images: int
 ) -> float:
     """The bound on random episodes, the memory at its mean, in nats per image."""
-    episodes = random_episodes(run, test, images, seed=seed, length=length, classes=classes)
+    kind: dict[str, Any] = {"length": length, "classes": classes, "fewest": FEWEST}
+    episodes = random_episodes(run, test, images, seed=seed, **kind)
     with undisturbed(run.model, seed) as device:
         nats = [run.model(batch.to(device)).bound.flatten().double() for batch in episodes]
     return float(torch.cat(nats).mean())

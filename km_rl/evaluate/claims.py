@@ -125,10 +125,10 @@ def _repairs(of: Numbers) -> Finding:
 
 def _interpolates(of: Numbers) -> Finding:
     w, pixels = (
-        of(f"km, {walk}", "middle_uncertainty_nats", "interpolation") for walk in ("w", "pixels")
+        of(f"km, {walk}", "added_uncertainty_nats", "interpolation") for walk in ("w", "pixels")
     )
     jump = of("km, w", "largest_step_share", "interpolation")
-    told = f"{w:.0f} nats of doubt half way against {pixels:.0f}, largest step {jump:.0%}"
+    told = f"{w:.0f} nats of doubt more half way against {pixels:.0f}, largest step {jump:.0%}"
     return Finding(_grade([w < pixels, jump <= 0.5]), told)
 
 
@@ -199,8 +199,8 @@ CLAIMS = (
     ),
     Claim(
         "Interpolation between addresses is smooth",
-        "half way in w ink is less in doubt than half way in pixels, and no step is over half of "
-        "the way; partly if one is so",
+        "half way in w the doubt about ink, beyond that at the ends, is less than half way in "
+        "pixels, and no step is over half of the way; partly if one is so",
         "interpolation.png",
         _interpolates,
     ),

@@ -85,17 +85,19 @@ def random_episodes(
     seed: int,
     length: int | None = None,
     classes: int | None = None,
+    fewest: int = 1,
     at_once: int = AT_ONCE,
 ) -> Iterator[Tensor]:
-    """About so many test images in random episodes, at least one, in batches.
+    """About so many test images in random episodes, in batches.
 
     Args:
         length: T; the run's own by default.
         classes: in an episode; all by default.
+        fewest: episodes in any case.
     """
     T = length or run.conditions.episode_length
     generator = torch.Generator().manual_seed(seed)
-    left = max(1, images // T)
+    left = max(fewest, images // T)
     while left > 0:
         episodes = min(left, max(1, at_once // T))
         left -= episodes

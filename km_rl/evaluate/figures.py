@@ -215,6 +215,7 @@ def lines(panels: Mapping[str, Mapping[str, Line]], x: str, log: bool = False) -
                 colours.setdefault(label, COLOURS.get(label) or next(others))
                 axes.plot(*line, marker=".", ms=4, lw=1.4, color=colours[label], label=label)
             axes.set(title=title, xlabel=x)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             if log:
                 axes.set_xscale("log", base=2)
                 axes.xaxis.set_major_formatter("{x:g}")

@@ -87,14 +87,14 @@ def _tiled(images: Tensor, rows: int) -> Tensor:
 def convergence(runs: Sequence[Run], test: Images, seed: int) -> Exhibit:
     """How far dreams move from step to step, and how far they are from what was written."""
     points = [point for run in runs for point in _convergence(run, test, seed)]
-    words = {"change": "change", "error_to_written": "to the nearest written"}
+    words = {"change": "change", "error_to_written": "nearest written"}
     return Exhibit(
         "convergence",
         "Whether samples settle",
         f"Look for changes that fall to nothing by about the sixth step (upper row), and for "
-        f"dreams that come close to an image that was written (lower row). Squared errors per "
-        f"image, means over 64 dreams; samples count as settled once no later change is above "
-        f"{SETTLED:.0%} of the first.",
+        f"dreams that come close to the nearest image that was written (lower row). Squared "
+        f"errors per image, means over 64 dreams; samples count as settled once no later change "
+        f"is above {SETTLED:.0%} of the first.",
         plotted(points, words, "reading step"),
         points=points,
     )

@@ -34,9 +34,9 @@ def interpolation(
     ]
     points = list(_points(run, walks))
     middles = "; ".join(
-        f"{p.value:.1f} in {p.series}" for p in points if p.metric == "middle_uncertainty_nats"
+        f"{p.value:.1f} in {p.series}" for p in points if p.metric == "added_uncertainty_nats"
     )
-    found = f" Nats of doubt in the picture half way: {middles}." if middles else ""
+    found = f" Nats of doubt about ink half way, beyond the ends': {middles}." if middles else ""
     return Exhibit(
         "interpolation",
         "Interpolation between two addresses",
@@ -75,7 +75,7 @@ def walked(
 
 
 def _points(run: Run, walks: Mapping[str, Tensor]) -> Iterator[Point]:
-    """How sharp the picture half way is (of ink alone), and whether there is a jump."""
+    """Whether the picture half way is blurred (of ink alone), and whether there is a jump."""
     for series, pictures in walks.items():
         steps = pictures.diff(dim=1).square().sum((-3, -2, -1)).sqrt()
         for x, length in enumerate(steps.mean(0).tolist(), start=1):
@@ -83,11 +83,17 @@ def _points(run: Run, walks: Mapping[str, Tensor]) -> Iterator[Point]:
         largest = (steps.amax(1) / steps.sum(1).clamp_min(1e-6)).mean()
         yield Point(run.label, series, None, "largest_step_share", float(largest))
         if run.conditions.binarisation != "dequantised":
-            middle = pictures[:, (pictures.shape[1] - 1) // 2]
-            yield Point(run.label, series, None, "middle_uncertainty_nats", uncertainty(middle))
+            added = float(added_uncertainty(pictures).mean())
+            yield Point(run.label, series, None, "added_uncertainty_nats", added)
 
 
-def uncertainty(pictures: Tensor) -> float:
-    """Entropy of the ink of a picture in nats, the mean over pictures of probabilities."""
+def added_uncertainty(walk: Tensor) -> Tensor:
+    """By how much the ink half way is more in doubt than at the ends: (B, n, ...) to (B,)."""
+    doubt = uncertainty(walk)
+    return doubt[:, (walk.shape[1] - 1) // 2] - (doubt[:, 0] + doubt[:, -1]) / 2
+
+
+def uncertainty(pictures: Tensor) -> Tensor:
+    """Entropy of the ink of each picture in nats, (..., channels, H, W) to (...)."""
     p = pictures.double()
-    return float((torch.special.entr(p) + torch.special.entr(1 - p)).sum((-3, -2, -1)).mean())
+    return (torch.special.entr(p) + torch.special.entr(1 - p)).sum((-3, -2, -1))

@@ -15,10 +15,11 @@ ALWAYS = ("omniglot-images-dynamic", "strokes")
 PAPER = "python scripts/paper.py"
 OMNIGLOT = f"{PAPER} --dataset omniglot --data-dir DIR"
 COMMANDS = {
+    "strokes": f"{PAPER} --record results",
     "omniglot-images-dynamic": f"{OMNIGLOT} --steps 32000 --record results",
     "debug": f"{PAPER} --preset debug --record results",
 }
-"""What measures an experiment; others: see `command_for`."""
+"""What measures an experiment."""
 LEAD = """# Does it hold?
 
 The claims of Wu et al. (2018) on each data set, decided from [`summary.csv`](summary.csv) by the
@@ -55,7 +56,7 @@ def _section(folder: Path, rows: Sequence[Row], experiment: str) -> str:
     for number, claim in enumerate(CLAIMS, start=1):
         line, commands = _line(folder, rows, experiment, claim)
         lines.append([f"{number}. {claim.said}", *line])
-        made += [f"{number}. {' and '.join(f'`{one}`' for one in commands)}"] if commands else []
+        made += [f"- {number}: {' and '.join(f'`{one}`' for one in commands)}"] if commands else []
     head = ["claim", "verdict", "numbers", "figure", "seeds"]
     parts = [f"## {experiment}\n", table(head, lines, words=4), ""]
     return "\n".join([*parts, *(["Made by\n", *made, ""] if made else [])])
@@ -86,11 +87,11 @@ def _figure(folder: Path, experiment: str, name: str) -> str:
 
 
 def command_for(experiment: str) -> str:
-    """What measures an experiment of `scripts/paper.py`."""
+    """What measures an experiment: `scripts/paper.py`, or what records runs of any name."""
     if experiment in COMMANDS:
         return COMMANDS[experiment]
     bare, _, steps = experiment.removesuffix("-steps").rpartition("-")
     if not experiment.endswith("-steps"):
-        return f"{PAPER} --record results"
+        return f"python scripts/results.py RUNS --experiment {experiment}"
     script = OMNIGLOT if bare.startswith("omniglot") else PAPER
     return f"{script} --steps {steps} --record results"

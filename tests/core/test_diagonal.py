@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 from torch.testing import assert_close
 
 from km_rl.core.diagonal import DiagonalMemory
 from km_rl.core.machine import KanervaMachine
-from km_rl.core.memory import Memory
+from km_rl.core.memory import LONG, Memory
 
 B, T, K, C = 2, 5, 4, 3
 NOISE_VAR = 0.3
@@ -85,3 +88,19 @@ def test_what_is_written_twice_is_held_more_firmly() -> None:
     torch.manual_seed(0)
     assert_close(tuple(machine.elbo(images, writes=1)), tuple(once))
     assert (machine.elbo(images, writes=8).rate_memory > once.rate_memory).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("diagonal_covariance", [False, True])
+def test_long_episodes_of_like_images_can_be_written(diagonal_covariance: bool) -> None:
+    options: dict[str, Any] = {"noise_var": 1e-4, "prior_std": 30.0}
+    machine = KanervaMachine.build(
+        filters=2, slots=4, code=3, key=3, diagonal_covariance=diagonal_covariance, **options
+    ).eval()
+    images = torch.rand(1, 1, 1, 28, 28).round().expand(1, LONG * 4, 1, 28, 28)
+    for sample_memory in (False, True):
+        elbo = machine.elbo(images, sample_memory)
+        assert elbo.full_bound.dtype == torch.float32 and elbo.full_bound.isfinite().all()
+    memory = machine.write(images)
+    assert memory.mean.dtype == torch.float64
+    assert machine.read(memory, images).isfinite().all()

@@ -57,7 +57,7 @@ def settled(*steps: float) -> Rows:
 
 
 def walk(w: float, jump: float) -> Rows:
-    doubt = "middle_uncertainty_nats"
+    doubt = "added_uncertainty_nats"
     nats: Rows = {("interpolation", "km, w", doubt): w, ("interpolation", "km, pixels", doubt): 40}
     return nats | {("interpolation", "km, w", "largest_step_share"): jump}
 
@@ -163,6 +163,7 @@ def test_the_page(tmp_path: Path) -> None:
     [
         ("strokes", "python scripts/paper.py --record results"),
         ("debug", "python scripts/paper.py --preset debug --record results"),
+        ("cifar10", "python scripts/results.py RUNS --experiment cifar10"),
         ("strokes-90-steps", "python scripts/paper.py --steps 90 --record results"),
         (
             "omniglot-images-dynamic-4000-steps",

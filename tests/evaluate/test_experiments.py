@@ -24,7 +24,7 @@ from km_rl.evaluate.denoising import CORRUPTIONS, corruptions
 from km_rl.evaluate.exhibit import random_episodes
 from km_rl.evaluate.exhibits import kl_dip
 from km_rl.evaluate.generation import error_to_nearest, settled_step
-from km_rl.evaluate.interpolation import uncertainty
+from km_rl.evaluate.interpolation import added_uncertainty, uncertainty
 from km_rl.evaluate.report import report
 from km_rl.evaluate.results import read
 from km_rl.evaluate.runs import Run, read_runs, variant, variants
@@ -71,7 +71,7 @@ def test_every_experiment_is_a_figure_a_table_and_rows(tmp_path: Path) -> None:
         ("repair", "vae, 30% noise", "error@12"),
         ("repair", "km, blank block", "error@0"),
         ("capacity", "dnc, all classes", "bound_nats@8"),
-        ("interpolation", "km, pixels", "middle_uncertainty_nats"),
+        ("interpolation", "km, pixels", "added_uncertainty_nats"),
         ("addresses", "dnc", "effective_slots"),
         ("writes", "km, 8 writes", "bound_nats"),
         ("training", "vae", "kl_dip_percent"),
@@ -177,7 +177,9 @@ def test_the_nearest_written_image() -> None:
 
 def test_doubt_is_the_entropy_of_ink() -> None:
     pictures = torch.tensor([0.0, 1.0, 0.5, 0.5]).view(1, 1, 2, 2)
-    assert uncertainty(pictures) == pytest.approx(2 * 0.693147, rel=1e-5)
+    assert uncertainty(pictures).item() == pytest.approx(2 * 0.693147, rel=1e-5)
+    walk = torch.lerp(pictures, 1 - pictures, torch.tensor([0, 0.5, 1]).view(3, 1, 1, 1))[None]
+    assert added_uncertainty(walk).item() == pytest.approx(2 * 0.693147, rel=1e-5)
 
 
 def test_queries_are_spoilt_as_named() -> None:
