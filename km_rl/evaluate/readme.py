@@ -144,7 +144,7 @@ def _returns(rows: Sequence[Row]) -> list[str]:
         "True return at the end, [95% interval, bootstrap]; of the expert: (return - random) "
         "/ (expert - random)."
     )
-    return [table(head, cells, words=1), f"{told} {_provenance(ruling)}"]
+    return [_table(head, cells, words=1), f"{told} {_provenance(ruling)}"]
 
 
 def _spread(row: Row | None) -> str:
@@ -174,7 +174,7 @@ def _bounds(rows: Sequence[Row]) -> list[str]:
     ruling = [row for s in settings if (row := by_name.get((s, "bound_nats")))]
     unit = "Nats" if shown is COLUMNS else "Bits per dimension (bits/dim) and nats"
     told = f"{unit} per image of {_test_set(rows)}, lower is better"
-    return [table(["", *shown], cells, words=1), f"{told}. {_provenance(ruling)}"]
+    return [_table(["", *shown], cells, words=1), f"{told}. {_provenance(ruling)}"]
 
 
 def _test_set(rows: Sequence[Row]) -> str:
@@ -196,13 +196,13 @@ def _pivot(rows: Sequence[Row], pivot: Pivot) -> list[str]:
         + [_value(by_name.get((setting, name)), pivot.decimals) for name in pivot.columns.values()]
         for setting in sorted({row.setting for row in told}, key=_order)
     ]
-    return [table(["", *pivot.columns], cells, words=1), _provenance(told)]
+    return [_table(["", *pivot.columns], cells, words=1), _provenance(told)]
 
 
 def _values(rows: Sequence[Row]) -> list[str]:
     """A row for each metric of each setting, and what produced them."""
     cells = [[row.setting, row.metric, _value(row, 2)] for row in rows]
-    return [table(["setting", "metric", "value"], cells, words=2), _provenance(rows)]
+    return [_table(["setting", "metric", "value"], cells, words=2), _provenance(rows)]
 
 
 def _order(setting: str) -> tuple[int, str]:
@@ -218,7 +218,7 @@ def _value(row: Row | None, decimals: int) -> str:
     return f"{row.value:.{decimals}f}" + (f" ± {half:.{decimals}f}" if half else "")
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
     """In Markdown; all columns but so many first ones are numbers, to the right."""
     rule = ["---" if column < words else "--:" for column in range(len(head))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *rows])

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from km_rl.errors import written_beside
 from km_rl.evaluate.claims import CLAIMS, Claim, NotMeasured, Numbers
-from km_rl.evaluate.readme import table
 from km_rl.evaluate.results import Row
 
 ALWAYS = ("omniglot-images-dynamic", "strokes")
@@ -58,7 +57,8 @@ def _section(folder: Path, rows: Sequence[Row], experiment: str) -> str:
         lines.append([f"{number}. {claim.said}", *line])
         made += [f"- {number}: {' and '.join(f'`{one}`' for one in commands)}"] if commands else []
     head = ["claim", "verdict", "numbers", "figure", "seeds"]
-    parts = [f"## {experiment}\n", table(head, lines, words=4), ""]
+    table = [f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *lines]]
+    parts = [f"## {experiment}\n", *table, ""]
     return "\n".join([*parts, *(["Made by\n", *made, ""] if made else [])])
 
 
