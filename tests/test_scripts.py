@@ -46,7 +46,7 @@ def test_training_leaves_a_whole_run_folder(runs: list[Path]) -> None:
 
 
 def test_evaluation_compares_and_results_are_recorded(runs: list[Path], tmp_path: Path) -> None:
-    told = run("evaluate.py", *runs, "--threads", 1)
+    told = run("evaluate.py", *runs, "--threads", 1, "--limit", 64, "--passes", 1)
     assert "nats" in told and told.splitlines()[-1] == str(runs[0] / "report.html")
     config = json.loads((runs[0] / "config.json").read_text())
     if not config["about"]["commit"]:

@@ -128,7 +128,8 @@ def _interpolates(of: Numbers) -> Finding:
         of(f"km, {walk}", "added_uncertainty_nats", "interpolation") for walk in ("w", "pixels")
     )
     jump = of("km, w", "largest_step_share", "interpolation")
-    told = f"{w:.0f} nats of doubt more half way against {pixels:.0f}, largest step {jump:.0%}"
+    doubt = f"{round(w)} nats of doubt more half way against {round(pixels)}"
+    told = f"{doubt}, largest step {jump:.0%}"
     return Finding(_grade([w < pixels, jump <= 0.5]), told)
 
 

@@ -50,13 +50,30 @@ def importance(runs: Sequence[Run], test: Images, seed: int, images: int) -> Exh
 
 
 def _importance(run: Run, test: Images, seed: int, images: int) -> Iterator[Point]:
-    has_memory = run.episodic is not None and run.prices_memory
-    for sample_memory in (False, True)[: 1 + has_memory]:
-        series = "M drawn" if sample_memory else "M at its mean"
-        for k, nats in importance_bound(run, test, seed, images, sample_memory, COUNTS).items():
+    found = {"M at its mean": ("", importance_bound(run, test, seed, images, False, COUNTS))}
+    if run.episodic is not None and run.prices_memory:
+        drawn = importance_bound(run, test, seed, images, True, COUNTS)
+        kl = kl_memory(run, test, seed, images)
+        full = {k: nats + kl for k, nats in drawn.items()}
+        found["M drawn"] = ("_sampled_memory", drawn)
+        found["M drawn, with KL(M)/T"] = ("_sampled_memory_with_kl_memory", full)
+    for series, (name, bounds) in found.items():
+        for k, nats in bounds.items():
             yield Point(run.label, series, k, "bound_nats", nats)
-            drawn = "_sampled_memory" if sample_memory else ""
-            yield Point(run.label, "", None, f"bound_iw{k}{drawn}_nats", nats)
+            yield Point(run.label, "", None, f"bound_iw{k}{name}_nats", nats)
+
+
+def kl_memory(run: Run, test: Images, seed: int, images: int) -> float:
+    """KL(q(M|X)||p(M))/T on the episodes of `importance_bound`, in nats per image."""
+    with undisturbed(run.model, seed) as device:
+        drawn = _episodes(run, test, seed, images)
+        rates = [run.model(batch.to(device)).rate_memory.flatten() for batch in drawn]
+    return float(torch.cat(rates).double().mean())
+
+
+def _episodes(run: Run, test: Images, seed: int, images: int) -> Iterator[Tensor]:
+    classes = run.conditions.classes
+    return random_episodes(run, test, images, seed=seed, classes=classes, at_once=AT_ONCE)
 
 
 def importance_bound(
@@ -80,9 +97,7 @@ def importance_bound(
         )
     found: dict[int, list[Tensor]] = {k: [] for k in counts}
     with undisturbed(run.model, seed) as device:
-        for batch in random_episodes(
-            run, test, images, seed=seed, classes=run.conditions.classes, at_once=AT_ONCE
-        ):
+        for batch in _episodes(run, test, seed, images):
             weights = run.model.log_weights(batch.to(device), most, sample_memory)
             for k, nats in found.items():
                 nats.append(nats_of(weights, k).flatten().double().cpu())

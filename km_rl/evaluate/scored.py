@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from km_rl.errors import InputError
@@ -35,12 +34,18 @@ step size, as each model is compared at its best. Models with a memory have the 
 
 
 class Scored(NamedTuple):
-    """A finished run with what its model is worth, by metric."""
+    """A finished run with what its model is worth, by metric.
+
+    Attributes:
+        experiments: its numbers in the paper's experiments, where they were made.
+        limit: how many test images those were limited to, if at all.
+    """
 
     run: Run
     seed: int
     numbers: Mapping[str, float]
-    experiments: Measured = MappingProxyType({})
+    experiments: Measured
+    limit: int | None
 
 
 def by_setting(folders: Sequence[str | Path], ablations: bool = False) -> dict[str, list[Scored]]:
@@ -53,9 +58,9 @@ def by_setting(folders: Sequence[str | Path], ablations: bool = False) -> dict[s
         _check_like(runs[0], run, VARIED if ablations else ())
         _check_like(next(o for o in runs if o.kind == run.kind), run, VARIED if ablations else ())
     settings: dict[str, list[Scored]] = {}
-    for run, (numbers, experiments) in zip(runs, _numbers(runs), strict=True):
+    for run, found in zip(runs, _numbers(runs), strict=True):
         setting = ", ".join(filter(None, (run.kind, variant(runs[0], run) if ablations else "")))
-        one = Scored(run, _setting(run, "seed"), numbers, experiments)
+        one = Scored(run, _setting(run, "seed"), *found)
         settings.setdefault(setting, []).append(one)
     for scored in settings.values():
         scored.sort(key=lambda one: one.seed)
@@ -119,8 +124,8 @@ def _setting(run: Run, name: str) -> int:
     return value
 
 
-def _numbers(runs: Sequence[Run]) -> list[tuple[dict[str, float], Measured]]:
-    """Of each run, its numbers and experiments, on the first test images common to all runs.
+def _numbers(runs: Sequence[Run]) -> list[tuple[dict[str, float], Measured, int | None]]:
+    """What `_complete` finds of each run, on the first test images common to all runs.
 
     Runs that were evaluated together have theirs in the evaluate.json of one of them.
     """
@@ -170,8 +175,11 @@ def _entries(folder: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
 
 def _complete(
     run: Run, entries: Mapping[Path, Mapping[str, Any]]
-) -> tuple[dict[str, float], Measured] | None:
-    """By metric, and by exhibit; None for a run that is missing, or was trained further since."""
+) -> tuple[dict[str, float], Measured, int | None] | None:
+    """Numbers by metric, those of experiments by exhibit, and the limit of the test images.
+
+    None for a run that is missing, or was trained further since.
+    """
     entry = entries.get(run.folder.resolve())
     nats = [name for name in NATS if run.prices_memory or name not in PRICED]
     keys = dict(zip(nats, nats, strict=True)) | COSTS
@@ -181,4 +189,4 @@ def _complete(
         return None
     more = {name: entry[name] for name in OPTIONAL if name in entry}
     numbers = {metric: entry[key] for metric, key in keys.items()} | more
-    return numbers, entry.get("experiments", {})
+    return numbers, entry.get("experiments", {}), entry.get("limit")

@@ -170,7 +170,8 @@ def provenance(scored: Sequence[Scored]) -> tuple[str, str, str]:
 def evaluation(scored: Sequence[Scored]) -> str:
     """The command of the experiments on these runs."""
     folders = [f"runs/{one.run.folder.name}" for one in scored]
-    return shlex.join(["python", "scripts/evaluate.py", *folders])
+    limit = [] if scored[0].limit is None else ["--limit", str(scored[0].limit)]
+    return shlex.join(["python", "scripts/evaluate.py", *folders, *limit])
 
 
 def _joined(joiner: str, facts: Iterable[str]) -> str:

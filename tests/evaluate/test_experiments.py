@@ -54,7 +54,7 @@ def a_run(folder: Path, **changes: Any) -> Run:
 def test_every_experiment_is_a_figure_a_table_and_rows(tmp_path: Path) -> None:
     models = {"km": tiny_machine(), "dnc": tiny_rival("dnc"), "vae": tiny_vae()}
     folders = [finished(tmp_path / kind, model, **FINISHED) for kind, model in models.items()]
-    page = report(folders, passes=1, thorough=True)
+    page = report(folders, passes=1, limit=8, thorough=True)
     figures = tmp_path / "km" / "figures"
     drawn = {path.stem for path in figures.glob("*.png")}
     told = {path.stem for path in figures.glob("*.csv")}
@@ -66,6 +66,7 @@ def test_every_experiment_is_a_figure_a_table_and_rows(tmp_path: Path) -> None:
     rows = {row[:3]: row for row in read(tmp_path / "results")}
     for names in (
         ("importance", "km", "bound_iw4_sampled_memory_nats"),
+        ("importance", "km", "bound_iw1_sampled_memory_with_kl_memory_nats"),
         ("importance", "dnc", "bound_iw4_nats"),
         ("convergence", "km, 2 classes", "settled_step"),
         ("repair", "vae, 30% noise", "error@12"),
@@ -79,7 +80,7 @@ def test_every_experiment_is_a_figure_a_table_and_rows(tmp_path: Path) -> None:
         exhibit, setting, metric = names
         row = rows[f"strokes-{exhibit}", setting, metric]
         kind = setting.split(",")[0]
-        assert row.command.endswith(f"&& python scripts/evaluate.py runs/{kind}")
+        assert row.command.endswith(f"&& python scripts/evaluate.py runs/{kind} --limit 8")
     lines = list(csv.DictReader((tmp_path / "results/strokes/capacity.csv").open()))
     assert {line["setting"] for line in lines} == set(models)
     assert {line["x"] for line in lines} == {"", "1", "2", "4", "8"}
