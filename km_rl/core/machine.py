@@ -140,8 +140,7 @@ class KanervaMachine(EpisodicModel[Memory]):
             images: episodes with shape (B, T, channels, H, W).
             mask: which images to write, with shape (B, T), for episodes of unequal length.
         """
-        prior = self.prior().steady(images.shape[1])
-        return prior.write(*self.items(images), self.prior.noise_var, mask)
+        return self.prior().write(*self.items(images), self.prior.noise_var, mask)
 
     def items(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What `write` writes: one sample of each image's address weights and code.
@@ -197,7 +196,9 @@ class KanervaMachine(EpisodicModel[Memory]):
 
     def _written(self, embeddings: Tensor, sample_memory: bool) -> tuple[Tensor, Tensor]:
         """A draw of M ~ q(M|X) or its mean, (B, K, C), and KL(q(M|X) || p(M)) in nats, (B,)."""
-        prior = self.prior().steady(embeddings.shape[1])
+        prior = self.prior()
+        if not self.training:
+            prior = prior.steady(embeddings.shape[1])
         written = (*self._items(embeddings), self.prior.noise_var)
         if isinstance(prior, DiagonalMemory):
             memory = prior.write(*written)

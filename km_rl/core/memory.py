@@ -30,7 +30,7 @@ CHUNK = 128
 
 
 LONG = 64
-"""Items beyond which a model writes in float64: on many like addresses float32 fails."""
+"""Items beyond which a bound is evaluated in float64: on many like addresses float32 fails."""
 
 
 class Memory(NamedTuple):

@@ -92,7 +92,7 @@ def test_what_is_written_twice_is_held_more_firmly() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("diagonal_covariance", [False, True])
-def test_long_episodes_of_like_images_can_be_written(diagonal_covariance: bool) -> None:
+def test_the_bound_of_a_long_episode_of_like_images(diagonal_covariance: bool) -> None:
     options: dict[str, Any] = {"noise_var": 1e-4, "prior_std": 30.0}
     machine = KanervaMachine.build(
         filters=2, slots=4, code=3, key=3, diagonal_covariance=diagonal_covariance, **options
@@ -101,6 +101,3 @@ def test_long_episodes_of_like_images_can_be_written(diagonal_covariance: bool) 
     for sample_memory in (False, True):
         elbo = machine.elbo(images, sample_memory)
         assert elbo.full_bound.dtype == torch.float32 and elbo.full_bound.isfinite().all()
-    memory = machine.write(images)
-    assert memory.mean.dtype == torch.float64
-    assert machine.read(memory, images).isfinite().all()
