@@ -10,7 +10,7 @@ WORKERS ?= 2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup train imitation retrieval test test-newest lint bench clean
+.PHONY: setup train imitation retrieval paper test test-newest lint bench clean
 
 setup: $(READY)  ## the environment, .venv
 
@@ -44,6 +44,10 @@ bench: $(READY)  ## times beside their floor
 
 retrieval: $(READY)  ## old memories and new in one experiment; PRESET=debug in a minute
 	$(BIN)/python scripts/retrieval.py --preset $(PRESET)
+
+paper: $(READY)  ## every experiment of the paper, overnight; PRESET=debug in minutes; DATASET, DATA_DIR, RECORD
+	$(BIN)/python scripts/paper.py --preset $(PRESET) $(DATASET:%=--dataset %) \
+		$(DATA_DIR:%=--data-dir %) $(RECORD:%=--record %)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -67,6 +67,10 @@ class Config(Recipe):
     """Std of the noise on the input of q(y|x), in training."""
     prior_std: float = 1.0
     """Std of the memory's entries before anything is learned or written."""
+    learn_prior_mean: bool = True
+    """Train the prior's mean R_0 (the machine alone); it stays 0 otherwise."""
+    diagonal_covariance: bool = False
+    """Keep the memory's covariance U diagonal (the machine alone)."""
 
     evaluate_images: int = 1024
     """Test images in each check during training; the report uses all."""
@@ -130,6 +134,8 @@ class Config(Recipe):
             learn_noise=self.learn_noise,
             address_noise_std=self.address_noise_std,
             prior_std=self.prior_std,
+            learn_prior_mean=self.learn_prior_mean,
+            diagonal_covariance=self.diagonal_covariance,
         )
 
     def _build_rival(self) -> nn.Module:

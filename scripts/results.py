@@ -1,9 +1,10 @@
-"""Record finished runs in results/, or write the README's tables from there.
+"""Record finished runs in results/, or write the README's tables and the verdicts from there.
 
 Every seed of every model of one experiment is given at once, evaluated before:
 
     python scripts/results.py runs/paper-omniglot-{km,vae}-{0,1,2}
     python scripts/results.py runs/two-classes-* --experiment omniglot-2classes
+    python scripts/results.py runs/paper-omniglot-km* --experiment omniglot-ablations --ablations
     python scripts/results.py --tables
 """
 
@@ -20,6 +21,7 @@ from km_rl.errors import InputError, exit_on_input_error
 from km_rl.evaluate.readme import write_tables
 from km_rl.evaluate.results import read
 from km_rl.evaluate.seeds import record_runs
+from km_rl.evaluate.verdicts import write_verdicts
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,10 @@ class Args:
     """Finished run folders of one experiment."""
     experiment: str | None = None
     """Its name; by default data set, split and binarisation."""
+    ablations: bool = False
+    """They are machines that differ in K, the covariance, R_0 or the noise of addresses."""
     tables: bool = False
-    """Rewrite the tables between the README's markers."""
+    """Rewrite the tables between the README's markers, and results/README.md."""
     folder: Path = Path("results")
     """Where the results lie."""
     readme: Path = Path("README.md")
@@ -44,9 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = tyro.cli(Args, args=arguments, description=__doc__)
     if not args.runs and not args.tables:
         raise InputError("Nothing was asked for: name run folders, or give --tables.")
-    written = record_runs(args.runs, args.folder, args.experiment) if args.runs else []
+    written = (
+        record_runs(args.runs, args.folder, args.experiment, args.ablations) if args.runs else []
+    )
     if args.tables:
-        written.append(write_tables(args.readme, read(args.folder)))
+        rows = read(args.folder)
+        written += [write_tables(args.readme, rows), write_verdicts(args.folder, rows)]
     for path in written:
         print(path)
 

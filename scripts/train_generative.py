@@ -19,7 +19,7 @@ import torch
 import tyro
 
 from km_rl.config import Config, preset
-from km_rl.data import draw_episodes, load
+from km_rl.data import Splits, draw_episodes, load
 from km_rl.data.episodes import dimensions, validate
 from km_rl.errors import exit_on_input_error
 from km_rl.evaluate.bound import bound
@@ -43,13 +43,12 @@ def parse(arguments: list[str]) -> Config:
     return config.resolved()
 
 
-@exit_on_input_error()
-def main(arguments: list[str] | None = None) -> None:
-    """Train as the arguments say, then write and announce the report."""
-    config = parse(sys.argv[1:] if arguments is None else arguments)
+def trained(arguments: list[str], data: Splits | None = None) -> Config:
+    """Train as the arguments say, on data that are loaded unless given; the run's settings."""
+    config = parse(arguments)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    data = load(config.dataset, config.data_dir, config.split)
+    data = data or load(config.dataset, config.data_dir, config.split)
     episodes: dict[str, Any] = {
         "classes": config.classes,
         "binarisation": config.binarisation,
@@ -59,7 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
         validate(part, episodes=B, length=T, **episodes)
     torch.manual_seed(config.seed)
     model = config.build_model()
-    run = Run(config.folder, config, describe(model))
+    command = ("scripts/train_generative.py", *arguments)
+    run = Run(config.folder, config, describe(model, command))
     if is_main_process():
         print(f"{config.folder}: {config.model} on {config.dataset}, precision {config.precision}")
 
@@ -78,6 +78,13 @@ def main(arguments: list[str] | None = None) -> None:
         ),
         dimensions(data.train, config.binarisation),
     )
+    return config
+
+
+@exit_on_input_error()
+def main(arguments: list[str] | None = None) -> None:
+    """Train as the arguments say, then write and announce the report."""
+    config = trained(sys.argv[1:] if arguments is None else arguments)
     if is_main_process():
         print(report([config.folder], data_dir=config.data_dir))
 

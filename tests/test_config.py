@@ -63,6 +63,10 @@ def test_the_model_is_built_as_the_settings_say() -> None:
     assert machine.prior.noise_var.item() == pytest.approx(0.5)
     assert machine.prior.log_noise_var.requires_grad
     assert (machine.spec["slots"], machine.spec["key"]) == (4, 3)
+    assert machine.prior.full and machine.prior.mean.requires_grad
+    ablated = replace(config, diagonal_covariance=True, learn_prior_mean=False).build_model()
+    assert isinstance(ablated, KanervaMachine)
+    assert not ablated.prior.full and not ablated.prior.mean.requires_grad
     vae = replace(config, model="vae").build_model()
     assert isinstance(vae, VAE)
     assert vae(torch.zeros(1, 2, 1, 28, 28)).bound.shape == (1, 2)

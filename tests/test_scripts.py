@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from km_rl.train.run import commit
+
 ROOT = Path(__file__).parents[1]
 MODELS = ("km", "dkm", "dnc", "lrua", "vae")
-TRAINING = ("train_generative.py", "retrieval.py")
+TRAINING = ("train_generative.py", "retrieval.py", "paper.py")
 
 
 def run(script: str, *arguments: object) -> str:
@@ -44,14 +46,15 @@ def test_training_leaves_a_whole_run_folder(runs: list[Path]) -> None:
 
 
 def test_evaluation_compares_and_results_are_recorded(runs: list[Path], tmp_path: Path) -> None:
-    told = run("evaluate.py", *runs, "--threads", 1)
+    told = run("evaluate.py", *runs, "--threads", 1, "--limit", 64, "--passes", 1)
     assert "nats" in told and told.splitlines()[-1] == str(runs[0] / "report.html")
     config = json.loads((runs[0] / "config.json").read_text())
     if not config["about"]["commit"]:
         pytest.skip("results name a commit, and this is no checkout")
     run("results.py", *runs, "--folder", tmp_path)
     with (tmp_path / "summary.csv").open(newline="") as file:
-        settings = {row["setting"] for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    settings = {row["setting"] for row in rows if row["experiment"] == "debug"}
     assert settings == {*MODELS, *(f"km-under-{model}" for model in MODELS[1:])}
 
 
@@ -74,6 +77,18 @@ def test_all_memories_are_compared(tmp_path: Path) -> None:
     assert told.splitlines()[-1] == str(tmp_path / "retrieval" / "retrieval.png")
 
 
+def test_the_whole_paper_at_its_smallest(tmp_path: Path) -> None:
+    if not commit():
+        pytest.skip("results name a commit, and this is no checkout")
+    places = ("--run-dir", tmp_path / "runs", "--record", tmp_path / "results")
+    told = run("paper.py", "--preset", "debug", "--seeds", 1, "--dnc-seeds", 1, *places)
+    page = tmp_path / "results" / "README.md"
+    assert told.splitlines()[-1] == str(page)
+    debug = page.read_text().split("## debug")[1]
+    assert "not measured" not in debug and debug.count("**") > 2 * 9
+    assert (tmp_path / "results" / "debug-ablations" / "ablations.png").exists()
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "sentence"),
     [
@@ -85,10 +100,13 @@ def test_all_memories_are_compared(tmp_path: Path) -> None:
         ("train_generative.py", ["--classes", "9999"], "9999"),
         ("train_generative.py", ["--preset", "none"], "none"),
         ("evaluate.py", ["nowhere"], "nowhere"),
+        ("evaluate.py", ["runs/none-km-7"], "--preset none --model km --seed 7"),
         ("results.py", ["nowhere"], "nowhere"),
         ("results.py", [], "--tables"),
         ("retrieval.py", ["--dataset", "omniglot", "--data-dir", "nowhere"], "nowhere"),
         ("retrieval.py", ["--seeds", "0"], "seeds is 0"),
+        ("paper.py", ["--dataset", "omniglot", "--data-dir", "nowhere"], "nowhere"),
+        ("paper.py", ["--dnc-seeds", "0"], "dnc_seeds is 0"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -97,7 +97,7 @@ class DKM(EpisodicModel[Memory]):
         with full_precision(embeddings):
             z, prior, noise_var = self._encode(embeddings), self.prior(), self.prior.noise_var
             w, memory = self._written(z, prior)
-            M = sample_written(prior, w, z, noise_var) if sample_memory else memory.mean
+            M = self._drawn(prior, w, z) if sample_memory else memory.mean
             q_w = self._q_w(M, z)
             read = q_w.rsample() @ M
             rate_memory = kl_written(prior, w, z, noise_var) / images.shape[1]
@@ -112,6 +112,20 @@ class DKM(EpisodicModel[Memory]):
             return Elbo(*elbo)
         elbo.auto_encoder = -self.decoder(z).log_prob(images)
         return elbo
+
+    def log_weights(self, images: Tensor, samples: int, sample_memory: bool = False) -> Tensor:
+        """See `EpisodicModel.log_weights`; w alone is latent."""
+        embeddings = self._embed(images)
+        with full_precision(embeddings):
+            z, prior = self._encode(embeddings), self.prior()
+            w, memory = self._written(z, prior)
+            M = self._drawn(prior, w, z) if sample_memory else memory.mean
+            q_w = self._q_w(M, z)
+            p_w = normal(torch.zeros_like(q_w.mean), 1.0)
+            draws = [q_w.rsample() for _ in range(samples)]
+            likelihoods = [self.decoder(w @ M).log_prob(images) for w in draws]
+            ratios = [p_w.log_prob(w) - q_w.log_prob(w) for w in draws]
+        return torch.stack(likelihoods) + torch.stack(ratios)
 
     def write(self, images: Tensor) -> Memory:
         """q(M|X) after the images (B, T, channels, H, W), each written where it fits best so far.
@@ -149,6 +163,11 @@ class DKM(EpisodicModel[Memory]):
             memory = memory.write(w_t, z_t, self.prior.noise_var)
             addresses.append(w_t)
         return torch.cat(addresses, -2), memory
+
+    def _drawn(self, prior: Memory, w: Tensor, z: Tensor) -> Tensor:
+        """M ~ q(M|X) once the codes were written."""
+        prior = prior if self.training else prior.steady(z.shape[1])
+        return sample_written(prior, w, z, self.prior.noise_var).to(z.dtype)
 
     def _w(self, M: Tensor, z: Tensor) -> Tensor:
         return least_squares_address(M, z, self.prior.noise_var)

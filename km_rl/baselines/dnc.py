@@ -121,10 +121,19 @@ class DNC(EpisodicModel[Slots]):
         distortion = -self.decoder(reading.q_z.rsample()).log_prob(images)
         return Elbo(
             distortion,
-            kl_divergence(reading.q_y, normal(torch.zeros_like(reading.q_y.mean), 1.0)),
+            kl_divergence(reading.q_y, normal(torch.zeros_like(reading.y), 1.0)),
             kl_divergence(reading.q_z, reading.p_z),
             rate_memory=torch.zeros_like(distortion),
         )
+
+    def log_weights(self, images: Tensor, samples: int, sample_memory: bool = False) -> Tensor:
+        """See `EpisodicModel.log_weights`; ``sample_memory`` changes nothing."""
+        embeddings = self._embed(images)
+        with full_precision(embeddings):
+            slots = self._written(embeddings)
+            return torch.stack(
+                [self._log_weight(images, self._read(embeddings, slots)) for _ in range(samples)]
+            )
 
     def write(self, images: Tensor) -> Slots:
         """The memory after the images (B, T, channels, H, W) were written in their order.
@@ -229,9 +238,14 @@ class DNC(EpisodicModel[Slots]):
 
     def _read(self, embeddings: Tensor, slots: Slots, sample: bool = True) -> Reading:
         q_y = self._q_y(embeddings)
-        p_z = self._p_z(slots, q_y.rsample() if sample else q_y.mean)
+        y = q_y.rsample() if sample else q_y.mean
+        p_z = self._p_z(slots, y)
         shift = self.shift(torch.cat([embeddings, p_z.mean], -1))
-        return Reading(q_y, p_z, normal(p_z.mean + shift.mean, shift.stddev))
+        return Reading(y, q_y, p_z, normal(p_z.mean + shift.mean, shift.stddev))
+
+    def _log_weight(self, images: Tensor, reading: Reading) -> Tensor:
+        z = reading.q_z.rsample()
+        return self.decoder(z).log_prob(images) + reading.log_ratio(z)
 
     def _q_y(self, embeddings: Tensor) -> Independent:
         if self.training:

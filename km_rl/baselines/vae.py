@@ -74,6 +74,18 @@ class VAE(SelfDescribing):
         free = torch.zeros_like(rate_z)
         return Elbo(distortion, rate_y=free, rate_z=rate_z, rate_memory=free)
 
+    def log_weights(self, images: Tensor, samples: int, sample_memory: bool = False) -> Tensor:
+        """ln p(x, z) - ln q(z|x) of so many draws of z, in nats with shape (samples, B, T).
+
+        As `EpisodicModel.log_weights`; there is no memory to sample.
+        """
+        q_z = self.q_z(self.encoder(images))
+        p_z = normal(torch.zeros_like(q_z.mean), 1.0)
+        draws = [q_z.rsample() for _ in range(samples)]
+        ratios = [p_z.log_prob(z) - q_z.log_prob(z) for z in draws]
+        likelihoods = [self.decoder(z).log_prob(images) for z in draws]
+        return torch.stack(likelihoods) + torch.stack(ratios)
+
     def iterate(self, images: Tensor, steps: int = 1) -> Tensor:
         """Feed reconstructions back, as the machine reads iteratively.
 

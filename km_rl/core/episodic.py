@@ -77,6 +77,20 @@ class EpisodicModel(SelfDescribing, Generic[State]):
         """
         raise NotImplementedError
 
+    def log_weights(self, images: Tensor, samples: int, sample_memory: bool = False) -> Tensor:
+        """Importance weights of each image, given the memory that its episode was written to.
+
+        Args:
+            images: episodes with shape (B, T, channels, H, W); each is written once.
+            samples: draws of all that is latent, given the memory.
+            sample_memory: read from one draw of the memory, not from its mean.
+
+        Returns:
+            ln p(x, y, z|M) - ln q(y, z|x, M) in nats with shape (samples, B, T). The mean of minus
+            these is the bound of `elbo`, and the mean of their exponentials is p(x|M).
+        """
+        raise NotImplementedError
+
     def write(self, images: Tensor) -> State:
         """The memory after the episodes with shape (B, T, channels, H, W)."""
         raise NotImplementedError

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, kl_divergence
 
 from km_rl.core.addressing import START_DIMS, START_STD, Addressing
+from km_rl.core.diagonal import DiagonalMemory
 from km_rl.core.elbo import Elbo
 from km_rl.core.episodic import EpisodicModel
 from km_rl.core.linalg import full_precision
@@ -29,14 +30,22 @@ class Reading(NamedTuple):
     """What reading one query with the memory gives.
 
     Attributes:
+        y: the address that was read at: a draw of q(y|x), or its mean.
         q_y: the address posterior q(y|x).
         p_z: the code's prior p(z|y, M).
         q_z: the code's posterior q(z|x, y, M).
     """
 
+    y: Tensor
     q_y: Independent
     p_z: Independent
     q_z: Independent
+
+    def log_ratio(self, z: Tensor) -> Tensor:
+        """ln p(y) p(z|y, M) - ln q(y|x) q(z|x, y, M) at the y that was drawn."""
+        p_y = normal(torch.zeros_like(self.y), 1.0)
+        address = p_y.log_prob(self.y) - self.q_y.log_prob(self.y)
+        return address + self.p_z.log_prob(z) - self.q_z.log_prob(z)
 
 
 class KanervaMachine(EpisodicModel[Memory]):
@@ -53,6 +62,8 @@ class KanervaMachine(EpisodicModel[Memory]):
         address_noise_std: std of the noise on the input of q(y|x) in training. Without it an
             address can carry the image and bypass the memory.
         prior_std: std of the memory's entries before anything is learned or written.
+        learn_prior_mean: train R_0; it stays 0 otherwise.
+        diagonal_covariance: slots are independent of one another, see `core.diagonal`.
 
     Raises:
         InputError: a size below 1, a spread that is not positive.
@@ -72,13 +83,16 @@ class KanervaMachine(EpisodicModel[Memory]):
         learn_noise: bool = False,
         address_noise_std: float = 0.2,
         prior_std: float = 1.0,
+        learn_prior_mean: bool = True,
+        diagonal_covariance: bool = False,
     ) -> None:
         super().__init__(encoder, decoder)
         at_least_one(slots=slots, code=code, key=key)
         above_zero(noise_var=noise_var, prior_std=prior_std)
         width: int = encoder.width  # type: ignore[assignment]
         self.addressing = Addressing(slots, key)
-        self.prior = MemoryPrior(slots, code, noise_var, learn_noise, prior_std)
+        spreads = (noise_var, learn_noise, prior_std)
+        self.prior = MemoryPrior(slots, code, *spreads, learn_prior_mean, diagonal_covariance)
         self.q_y = GaussianHead(width, key, width).start_sharp(min(START_DIMS, key), START_STD)
         self.q_z_write = GaussianHead(width, code, width, noise_var**0.5)
         self.q_z_read = GaussianHead(width + code, code, 2 * code, noise_var**0.5)
@@ -86,30 +100,38 @@ class KanervaMachine(EpisodicModel[Memory]):
         self.address_noise_std = address_noise_std
         self.key_width = key
 
-    def elbo(self, images: Tensor, sample_memory: bool = False) -> Elbo:
+    def elbo(self, images: Tensor, sample_memory: bool = False, writes: int = 1) -> Elbo:
         """Write the episode, then read each image back from what was written.
 
         Args:
             images: episodes with shape (B, T, channels, H, W).
             sample_memory: read from one draw of M ~ q(M|X), not from its mean.
+            writes: how often the episode is written, each time with fresh samples.
 
         Returns:
             Every term in nats per image, each with shape (B, T).
         """
         embeddings = self._embed(images)
         with full_precision(embeddings):
-            written = (*self._items(embeddings), self.prior.noise_var)
-            prior = self.prior()
-            M = sample_written(prior, *written) if sample_memory else prior.write(*written).mean
+            M, kl_memory = self._written(embeddings.repeat(1, writes, 1), sample_memory)
             reading = self._read(embeddings, M)
-            rate_memory = kl_written(prior, *written) / images.shape[1]
+            rate_memory = kl_memory / images.shape[1]
         distortion = -self.decoder(reading.q_z.rsample()).log_prob(images)
         return Elbo(
             distortion,
-            kl_divergence(reading.q_y, self._p_y(reading.q_y.mean)),
+            kl_divergence(reading.q_y, normal(torch.zeros_like(reading.y), 1.0)),
             kl_divergence(reading.q_z, reading.p_z),
             rate_memory[:, None].expand_as(distortion),
         )
+
+    def log_weights(self, images: Tensor, samples: int, sample_memory: bool = False) -> Tensor:
+        """See `EpisodicModel.log_weights`."""
+        embeddings = self._embed(images)
+        with full_precision(embeddings):
+            M, _ = self._written(embeddings, sample_memory)
+            return torch.stack(
+                [self._log_weight(images, self._read(embeddings, M)) for _ in range(samples)]
+            )
 
     def write(self, images: Tensor, mask: Tensor | None = None) -> Memory:
         """q(M|X): the prior conditioned on one sample of every image's address and code.
@@ -153,6 +175,12 @@ class KanervaMachine(EpisodicModel[Memory]):
         share = torch.linspace(0, 1, n, device=w_a.device)[:, None]
         return self.decode(memory, torch.lerp(w_a, w_b, share))
 
+    def interpolate_codes(self, memory: Memory, a: Tensor, b: Tensor, n: int = 8) -> Tensor:
+        """As `interpolate`, in a straight line between the codes that are read for both."""
+        z_a, z_b = self.codes(memory, self._embed(torch.stack([a, b], 1))).split(1, 1)
+        share = torch.linspace(0, 1, n, device=z_a.device)[:, None]
+        return self._pictures(torch.lerp(z_a, z_b, share))
+
     def address_weights(self, images: Tensor) -> Tensor:
         """w at the mean of q(y|x), with shape (B, T, K)."""
         return self.addressing(self.q_y(self._embed(images)).mean)
@@ -166,11 +194,27 @@ class KanervaMachine(EpisodicModel[Memory]):
         w = self.addressing(self._q_y(embeddings).rsample())
         return w, self.q_z_write(embeddings).rsample()
 
+    def _written(self, embeddings: Tensor, sample_memory: bool) -> tuple[Tensor, Tensor]:
+        """A draw of M ~ q(M|X) or its mean, (B, K, C), and KL(q(M|X) || p(M)) in nats, (B,)."""
+        prior = self.prior()
+        if not self.training:
+            prior = prior.steady(embeddings.shape[1])
+        written = (*self._items(embeddings), self.prior.noise_var)
+        if isinstance(prior, DiagonalMemory):
+            memory = prior.write(*written)
+            return memory.sample() if sample_memory else memory.mean, memory.kl(prior).float()
+        M = sample_written(prior, *written) if sample_memory else prior.write(*written).mean
+        return M, kl_written(prior, *written).float()
+
     def _read(self, embeddings: Tensor, M: Tensor, sample: bool = True) -> Reading:
         q_y = self._q_y(embeddings)
-        w = self.addressing(q_y.rsample() if sample else q_y.mean)
-        p_z = normal(self._read_out(M, w), self.prior.noise_var.sqrt())
-        return Reading(q_y, p_z, self.q_z_read(torch.cat([embeddings, p_z.mean], -1)))
+        y = q_y.rsample() if sample else q_y.mean
+        p_z = normal(self._read_out(M, self.addressing(y)), self.prior.noise_var.sqrt())
+        return Reading(y, q_y, p_z, self.q_z_read(torch.cat([embeddings, p_z.mean], -1)))
+
+    def _log_weight(self, images: Tensor, reading: Reading) -> Tensor:
+        z = reading.q_z.rsample()
+        return self.decoder(z).log_prob(images) + reading.log_ratio(z)
 
     def _q_y(self, embeddings: Tensor) -> Independent:
         if self.training:
@@ -181,7 +225,3 @@ class KanervaMachine(EpisodicModel[Memory]):
     def _read_out(M: Tensor, w: Tensor) -> Tensor:
         """w M, in the precision of the memory, which may be a float64 one."""
         return (w.to(M.dtype) @ M).to(w.dtype)
-
-    @staticmethod
-    def _p_y(like: Tensor) -> Independent:
-        return normal(torch.zeros_like(like), 1.0)

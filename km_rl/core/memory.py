@@ -29,6 +29,10 @@ CHUNK = 128
 """Items conditioned on at once: a longer episode is written in turns, which is the same thing."""
 
 
+LONG = 64
+"""Items beyond which a bound is evaluated in float64: on many like addresses float32 fails."""
+
+
 class Memory(NamedTuple):
     """The posterior ``MN(mean, cov, I)`` over a K x C memory matrix, for each episode of a batch.
 
@@ -49,6 +53,10 @@ class Memory(NamedTuple):
     ) -> Memory:
         """Condition on the items (w, z); see `condition`."""
         return Memory(*condition(self.mean, self.cov, w, z, noise_var, mask))
+
+    def steady(self, items: int) -> Memory:
+        """The same memory, in float64 if more than `LONG` items are to be written at once."""
+        return type(self)(*(x.double() for x in self)) if items > LONG else self
 
     def read(
         self, w: Float[Tensor, "*#B T K"], noise_var: Float[Tensor, ""] | float

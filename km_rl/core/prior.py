@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from km_rl.core.diagonal import DiagonalMemory
 from km_rl.core.linalg import full_precision
 from km_rl.core.memory import Memory
 
@@ -20,6 +21,8 @@ class MemoryPrior(nn.Module):
         noise_var: sigma^2 of p(z|w, M); the paper has 1.
         learn_noise: train sigma^2 too.
         initial_std: the std of every entry of M at the start of training.
+        learn_mean: train R_0; it stays 0 otherwise.
+        diagonal_covariance: U_0 and every U written from it are diagonal.
     """
 
     def __init__(
@@ -29,10 +32,13 @@ class MemoryPrior(nn.Module):
         noise_var: float = 1.0,
         learn_noise: bool = False,
         initial_std: float = 1.0,
+        learn_mean: bool = True,
+        diagonal_covariance: bool = False,
     ) -> None:
         super().__init__()
-        self.mean = nn.Parameter(torch.zeros(slots, code))
-        self.below = nn.Parameter(torch.zeros(slots, slots))
+        self.full = not diagonal_covariance
+        self.mean = nn.Parameter(torch.zeros(slots, code), requires_grad=learn_mean)
+        self.below = nn.Parameter(torch.zeros(slots, slots), requires_grad=self.full)
         start = torch.tensor(initial_std).expm1().log()
         self.diagonal = nn.Parameter(start.expand(slots).clone())
         self.log_noise_var = nn.Parameter(torch.tensor(noise_var).log(), requires_grad=learn_noise)
@@ -44,6 +50,9 @@ class MemoryPrior(nn.Module):
 
     def forward(self) -> Memory:
         """The prior, with shapes (K, C) and (K, K)."""
-        L = self.below.tril(-1) + torch.diag_embed(softplus(self.diagonal) + 1e-4)
+        stds = softplus(self.diagonal) + 1e-4
+        if not self.full:
+            return DiagonalMemory(self.mean, torch.diag_embed(stds.square()))
+        L = self.below.tril(-1) + torch.diag_embed(stds)
         with full_precision(L):
             return Memory(self.mean, L @ L.mT)

@@ -72,6 +72,13 @@ class Curves(NamedTuple):
     test: Curve
 
 
+class Line(NamedTuple):
+    """Where a line goes; points are appended to both lists."""
+
+    xs: list[float]
+    ys: list[float]
+
+
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file."""
     file = io.BytesIO()
@@ -178,16 +185,56 @@ def _at(centres: Sequence[float], number: float) -> float:
     return centres[first] if share == 0 else (centres[first] + centres[first + 1]) / 2
 
 
-def weights(w: Tensor, effective: Tensor) -> Figure:
-    """Histograms of address weights, any shape, and of the effective number of slots."""
-    colour = COLOURS["KM"]
+def weights(models: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
+    """A row for each model: histograms of weights, any shape, and of the effective slots."""
+    others = cycle(OTHER_COLOURS)
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 2.4), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        left.hist(w.flatten().numpy(), bins=80, color=colour)
-        left.set(title="weights w", xlabel="w of one slot", yticks=[])
-        slots = w.shape[-1]
-        right.hist(effective.flatten().numpy(), bins=64, range=(0, slots), color=colour)
-        title = f"slots in use ({float(effective.mean()):.1f} of {slots} on average)"
-        right.set(title=title, xlabel="effective slots of an address", yticks=[])
+        figure = Figure(figsize=(WIDTH, 0.4 + 2.0 * len(models)), layout="constrained")
+        rows = figure.subplots(len(models), 2, squeeze=False)
+        for (left, right), (label, (w, effective)) in zip(rows, models.items(), strict=True):
+            colour, slots = COLOURS.get(label) or next(others), w.shape[-1]
+            left.hist(w.flatten().numpy(), bins=80, color=colour)
+            left.set(title=f"{label}: weights w", xlabel="w of one slot", yticks=[])
+            right.hist(effective.flatten().numpy(), bins=64, range=(0, slots), color=colour)
+            title = f"slots in use ({float(effective.mean()):.1f} of {slots} on average)"
+            right.set(title=title, xlabel="effective slots of an address", yticks=[])
+    return figure
+
+
+def lines(panels: Mapping[str, Mapping[str, Line]], x: str, log: bool = False) -> Figure:
+    """Three panels in a row, each with a line for each model: panels[title][model]."""
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    colours: dict[str, str] = {}
+    others = cycle(OTHER_COLOURS)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.4 + 2.1 * rows), layout="constrained")
+        for place, (title, models) in enumerate(panels.items(), start=1):
+            axes = figure.add_subplot(rows, columns, place)
+            for label, line in models.items():
+                colours.setdefault(label, COLOURS.get(label) or next(others))
+                axes.plot(*line, marker=".", ms=4, lw=1.4, color=colours[label], label=label)
+            axes.set(title=title, xlabel=x)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            if log:
+                axes.set_xscale("log", base=2)
+                axes.xaxis.set_major_formatter("{x:g}")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper right", ncols=min(6, len(labels)))
+    return figure
+
+
+def dots(values: Mapping[str, float], x: str) -> Figure:
+    """A dot for each name, the first on top, its value beside it."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.7 + 0.28 * len(values)), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(list(values.values()), range(len(values)), "o", color=COLOURS["KM"])
+        for y, value in enumerate(values.values()):
+            axes.annotate(f"{value:.1f}", (value, y), (7, -3), textcoords="offset points")
+        axes.axvline(next(iter(values.values())), color="#b0b0b0", lw=0.7)
+        axes.set_yticks(range(len(values)), list(values))
+        axes.invert_yaxis()
+        axes.margins(x=0.12)
+        axes.set_xlabel(x)
     return figure

@@ -5,13 +5,12 @@ It is written into the first run's folder (a machine's before its rivals', a VAE
     runs/<name>/
     ├── report.html      the table, the conditions, the published figures and every picture
     ├── evaluate.json    the same numbers, unrounded
-    └── figures/*.png    the same pictures
+    └── figures/         the same pictures, and a CSV of the numbers behind each
 """
 
 from __future__ import annotations
 
 import json
-import math
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,12 +21,14 @@ from km_rl.core.prior import MemoryPrior
 from km_rl.data import Images, load
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate import page
-from km_rl.evaluate.exhibits import Exhibit, exhibits
+from km_rl.evaluate.caveats import published, what_is_free
+from km_rl.evaluate.exhibit import Exhibit
+from km_rl.evaluate.exhibits import exhibits, experiments
+from km_rl.evaluate.experiments import measured, write_points
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.page import Row
 from km_rl.evaluate.runs import Run, read_runs
 from km_rl.evaluate.table import (
-    PUBLISHED,
     Score,
     cells,
     columns,
@@ -49,6 +50,7 @@ def report(
     limit: int | None = None,
     seed: int = 0,
     tell: Callable[[str], object] | None = None,
+    thorough: bool = False,
 ) -> Path:
     """Evaluate runs on their test set and write the report beside the first one's weights.
 
@@ -59,6 +61,7 @@ def report(
         passes: how often the test set is gone through, see `bound`.
         limit: use only so many test images.
         tell: is given the table as text as soon as it is known.
+        thorough: make the paper's experiments too, which takes minutes.
 
     Returns:
         The path of report.html.
@@ -76,7 +79,10 @@ def report(
     facts = _conditions(runs, scores[0].test_images, passes, seed)
     if unfinished:
         facts = [*facts, ("unfinished", " ".join(unfinished))]
-    return _write(runs, scores, facts, exhibits(runs, test, seed))
+    shown = exhibits(runs, test, seed)
+    if thorough:
+        shown += experiments(runs, scores, test, seed, limit)
+    return _write(runs, scores, facts, shown, limit)
 
 
 def _test_images(runs: Sequence[Run], data_dir: str | Path | None) -> Images:
@@ -100,6 +106,7 @@ def _write(
     scores: Sequence[Score],
     facts: Sequence[tuple[str, str]],
     shown: Sequence[Exhibit],
+    limit: int | None,
 ) -> Path:
     folder = runs[0].folder
     pictures = {one.name: png(one.figure) for one in shown}
@@ -109,11 +116,18 @@ def _write(
     html = page.page(_title(runs), [*_head(runs, scores, facts), *sections, _foot(runs)])
     try:
         (folder / PICTURES).mkdir(exist_ok=True)
+        for old in (folder / PICTURES).iterdir():
+            if old.suffix in (".png", ".csv"):
+                old.unlink()
         for name, content in pictures.items():
             with written_beside(folder / PICTURES / f"{name}.png") as beside:
                 beside.write_bytes(content)
+        for one in shown:
+            if one.points:
+                write_points(folder / PICTURES / f"{one.name}.csv", one.points)
         with written_beside(folder / "evaluate.json") as beside:
-            beside.write_text(json.dumps(_numbers(runs, scores, facts), indent=2) + "\n")
+            numbers = _numbers(runs, scores, facts, shown, limit)
+            beside.write_text(json.dumps(numbers, indent=1) + "\n")
         with written_beside(folder / "report.html") as beside:
             beside.write_text(html)
     except OSError as error:
@@ -125,14 +139,19 @@ def _write(
 
 
 def _numbers(
-    runs: Sequence[Run], scores: Sequence[Score], facts: Sequence[tuple[str, str]]
+    runs: Sequence[Run],
+    scores: Sequence[Score],
+    facts: Sequence[tuple[str, str]],
+    shown: Sequence[Exhibit],
+    limit: int | None,
 ) -> dict[str, Any]:
     """What evaluate.json holds."""
     models = []
     for run, one in zip(runs, scores, strict=True):
         cost = {"images": one.images, "parameters": one.parameters, "seconds": one.seconds}
         cost |= {"test_images": one.test_images}
-        numbers = {**one.nats, **one.bits, **cost}
+        experiments = {"experiments": measured(one.label, shown), "limit": limit}
+        numbers = {**one.nats, **one.bits, **cost, **experiments}
         models.append({"model": one.label, "run": str(run.folder), **numbers})
     return {"conditions": dict(facts), "models": models, "gap_nats": gap(scores)}
 
@@ -220,10 +239,10 @@ def _head(
     if runs[0].episodic is not None:
         parts += [
             page.element("h2", "What is free in this bound"),
-            page.element("p", _what_is_free(first, runs[0].conditions.episode_length)),
+            page.element("p", what_is_free(first, runs[0].conditions.episode_length)),
         ]
     if runs[0].conditions.dataset == "omniglot":
-        parts += _published(runs, scores)
+        parts += published(runs, scores)
     return parts
 
 
@@ -251,63 +270,6 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
-
-
-def _what_is_free(machine: Score, T: int) -> str:
-    nats = machine.nats
-    free = (
-        "The paper's bound is one on ln p(X|M), and M was written from the very images that are "
-        "then scored. "
-    )
-    if "kl_memory_nats" not in nats:
-        return free + (
-            "This memory is a function of them, without a posterior: what it has come to hold has "
-            "no KL, is not paid for and cannot be, and no bound on ln p(X) follows."
-        )
-    return free + (
-        f"What the memory has come to hold, KL(q(M|X) || p(M)), is not paid for: "
-        f"here it is {nats['kl_memory_nats']:,.1f} nats per image (KL(M)/T). To bound ln p(X), as "
-        f"a model without memory does, it has to be added, and M has to be drawn from q(M|X), not "
-        f"read at its mean: drawing it moves the bound from {nats['bound_nats']:,.1f} to "
-        f"{nats['bound_sampled_memory_nats']:,.1f}, and KL(M)/T makes that "
-        f"{nats['bound_sampled_memory_with_kl_memory_nats']:,.1f}. Even a perfect memory would "
-        f"pay ln T = {math.log(T):.2f} nats, to say which of the {T} images is meant."
-    )
-
-
-def _published(runs: Sequence[Run], scores: Sequence[Score]) -> list[str]:
-    """Bounds from the literature with this report's among them, best first."""
-    rows = [
-        (one.bound, Row([one.model, f"{one.bound:g}", one.memory, one.paper, one.known]))
-        for one in PUBLISHED
-    ]
-    for run, one in zip(runs, scores, strict=True):
-        nats = one.nats["bound_nats"]
-        memory = "no memory" if run.episodic is None else "not counted"
-        rows.append(
-            (nats, Row([one.label, f"{nats:.2f}", memory, "this report", "measured"], True))
-        )
-    head = ["", "nats per image", "KL(M)", "paper", "how we know"]
-    caution = (
-        " This report's test characters were never seen in training, which is harder."
-        if runs[0].conditions.split == "characters"
-        else ""
-    )
-    return [
-        page.element("h2", "Against the published figures"),
-        page.element(
-            "p",
-            "Look at what is counted before comparing: bounds on binarised Omniglot, each "
-            "conditional on a memory written from the scored images where there is one. "
-            "The papers' own figures have not been run again; their split is over images as far "
-            "as we know, and whether they binarised statically or dynamically we do not know. "
-            "This report's conditions are listed above." + caution,
-            "soft",
-        ),
-        page.table(
-            head, [row for _, row in sorted(rows, key=lambda pair: pair[0])], words=(2, 3, 4)
-        ),
-    ]
 
 
 def _foot(runs: Sequence[Run]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +31,12 @@ MODELS: dict[str, type[Model]] = {
     "vae": VAE,
 }
 """Every kind of model that can be evaluated, in the order of tables and figures."""
+
+
+VARIED = ("diagonal_covariance", "learn_prior_mean", "address_noise_std", "slots")
+"""Settings by which an ablation differs from the machine as it is."""
+ADDED: Mapping[str, Any] = {"diagonal_covariance": False, "learn_prior_mean": True}
+"""Settings that runs of older versions do not name, as they were then."""
 
 
 class Conditions(NamedTuple):
@@ -92,6 +100,21 @@ class Run(NamedTuple):
         return next((row[name] for row in reversed(self.metrics) if name in row), None)
 
 
+def variant(first: Run, run: Run) -> str:
+    """In which of the `VARIED` settings a run differs from the first: ``slots=16``, or nothing."""
+    return ", ".join(
+        f"{name}={run.config.get(name)}"
+        for name in VARIED
+        if run.config.get(name) != first.config.get(name)
+    )
+
+
+def variants(runs: Sequence[Run]) -> bool:
+    """Whether these are machines that differ in a part, rather than rivals or seeds."""
+    alike = all(run.kind == "km" for run in runs)
+    return alike and any(variant(runs[0], run) for run in runs[1:])
+
+
 def read_runs(folders: Sequence[str | Path]) -> list[Run]:
     """Runs that can be compared, the machines first, on a GPU where there is one.
 
@@ -153,17 +176,28 @@ def _read_run(folder: Path) -> Run:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((folder / "config.json").read_text(errors="replace")))
+        return {**ADDED, **json.loads((folder / "config.json").read_text(errors="replace"))}
     except OSError as error:
         raise InputError(
             f"'{folder}' is not a run folder (no config.json can be read in it): "
-            f"give a folder that train_generative.py has written, such as runs/strokes-km-0."
+            f"give a folder that train_generative.py has written, or make one by "
+            f"`{_command_for(folder)}`."
         ) from error
     except (TypeError, ValueError) as error:
         raise InputError(
             f"'{folder / 'config.json'}' is not a JSON object ({error}): "
             f"give another run, or train again."
         ) from error
+
+
+def _command_for(folder: Path) -> str:
+    """What trains the run of that name, as far as the name tells."""
+    command = "python scripts/train_generative.py"
+    named = re.fullmatch(rf"(.+)-({'|'.join(MODELS)})-(\d+)", folder.name)
+    if named is None:
+        return f"{command} --name {shlex.quote(folder.name)}"
+    preset, model, seed = named.groups()
+    return f"{command} --preset {shlex.quote(preset)} --model {model} --seed {seed}"
 
 
 def _metrics(path: Path) -> list[Metrics]:

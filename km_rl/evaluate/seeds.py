@@ -6,6 +6,7 @@ What is written::
     ├── summary.csv                     a mean and an interval for each metric, see `results`
     └── <experiment>/
         ├── <setting>.csv               curves: step,metric,value,seed (unit: the metric's)
+        ├── <exhibit>.csv               numbers behind figures, see `experiments`
         └── *.png                       the figures of the first machine's report
 
 A setting is a kind of model, ``km`` or ``vae``; where the machine and another are given,
@@ -14,63 +15,32 @@ A setting is a kind of model, ``km`` or ``vae``; where the machine and another a
 
 from __future__ import annotations
 
-import io
-import json
-import os
+import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
 
-from km_rl.errors import InputError, written_beside
-from km_rl.evaluate.report import PICTURES
-from km_rl.evaluate.results import Row, check_name, number, record, write_csv
-from km_rl.evaluate.runs import Run, read_runs
-from km_rl.evaluate.table import BIT_KEYS, COLUMNS, PRICED
+from km_rl.errors import InputError
+from km_rl.evaluate.experiments import over_seeds, write_curves
+from km_rl.evaluate.kept import copy_pictures, curves
+from km_rl.evaluate.results import Row, check_name, record, write_csv
+from km_rl.evaluate.runs import Run
+from km_rl.evaluate.scored import Scored, by_setting
 
-NATS = (*COLUMNS.values(), "bound_with_kl_memory_nats")
-COSTS = {"images_seen": "images", "training_seconds": "seconds", "parameters": "parameters"}
-"""Metric to key in evaluate.json; those of `NATS` and `OPTIONAL` are called the same in both."""
-OPTIONAL = (*BIT_KEYS, "test_images")
-"""Metrics that only a density or a newer evaluation has."""
 GAPS = ("bound_nats", "bits_per_dim")
 """Metrics whose gap is recorded too."""
-CURVES = ("bits_per_dim", "bound_nats", "kl_y_nats", "kl_z_nats", "reconstruction_nats")
-MOST_STEPS = 60
-"""Points of a curve that are kept."""
-MOST_BYTES = 400_000
-"""Size of a figure that is kept; a larger one is reduced."""
-
-FREE = frozenset(
-    "about preset model seed name data_dir run_dir threads "
-    "log_every evaluate_every evaluate_images checkpoint_every".split()
-)
-"""Settings in which runs of an experiment may differ."""
-BY_MODEL = frozenset(
-    "slots key noise_var learn_noise address_noise_std prior_std sample_memory "
-    "address_kl_warmup_steps memory_kl_weight learning_rate".split()
-)
-"""Settings in which another model may differ from a machine: those that not all have, and the
-step size, as each model is compared at its best. Models with a memory have the same slots."""
-
 USUAL = {"strokes": "strokes", "omniglot": "paper-omniglot", "cifar10": "paper-cifar10"}
 """Data set to its usual preset."""
 SHORT = {"strokes-images-dynamic": "strokes", "cifar10-images-dequantised": "cifar10"}
 """Experiments that need no more than the name of their data."""
 
 
-class Scored(NamedTuple):
-    """A finished run with what its model is worth, by metric."""
-
-    run: Run
-    seed: int
-    numbers: Mapping[str, float]
-
-
 def record_runs(
-    folders: Sequence[str | Path], results: str | Path, experiment: str | None = None
+    folders: Sequence[str | Path],
+    results: str | Path,
+    experiment: str | None = None,
+    ablations: bool = False,
 ) -> list[Path]:
     """Write the results of one experiment from all its runs, the summary last.
 
@@ -79,6 +49,8 @@ def record_runs(
         results: the folder of the results.
         experiment: by default the data set, its split and the binarisation. Runs with other
             settings than their preset's need a name of their own.
+        ablations: the runs are machines that differ in one of the `VARIED` settings, each a
+            setting of its own beside the first's.
 
     Returns:
         The paths of what was written.
@@ -87,7 +59,7 @@ def record_runs(
         InputError: runs that cannot be read, are unfinished, have not been evaluated or differ
             in a setting; a folder that cannot be written.
     """
-    settings = by_setting(folders)
+    settings = by_setting(folders, ablations)
     first = next(iter(settings.values()))[0].run
     experiment = experiment or name_of(first)
     check_name(experiment)
@@ -97,7 +69,9 @@ def record_runs(
     written = []
     for setting, scored in settings.items():
         lines = [line for one in scored for line in curves(one)]
-        written.append(write_csv(place / f"{setting}.csv", header, lines))
+        written.append(write_csv(place / f"{file_name(setting)}.csv", header, lines))
+    all_runs = [(name, one.seed, one.experiments) for name in settings for one in settings[name]]
+    written += write_curves(place, all_runs)
     return [*written, *copy_pictures(first, place), record(rows, results)]
 
 
@@ -114,67 +88,9 @@ def name_of(run: Run) -> str:
     return SHORT.get(name, name)
 
 
-def by_setting(folders: Sequence[str | Path]) -> dict[str, list[Scored]]:
-    """The runs of each kind by seed, the machines first."""
-    runs = read_runs(folders)
-    for run in runs:
-        _check_finished(run)
-        _check_like(runs[0], run)
-        _check_like(next(one for one in runs if one.kind == run.kind), run)
-    settings: dict[str, list[Scored]] = {}
-    for run, numbers in zip(runs, _numbers(runs), strict=True):
-        settings.setdefault(run.kind, []).append(Scored(run, _setting(run, "seed"), numbers))
-    for scored in settings.values():
-        scored.sort(key=lambda one: one.seed)
-        _check_seeds(scored)
-    return settings
-
-
-def _check_seeds(scored: Sequence[Scored]) -> None:
-    for one, other in pairwise(scored):
-        if one.seed == other.seed:
-            raise InputError(
-                f"'{one.run.folder}' and '{other.run.folder}' are both {one.run.kind} with seed "
-                f"{one.seed}: give one run of each seed."
-            )
-
-
-def _check_finished(run: Run) -> None:
-    steps, done = _setting(run, "steps"), int(run.last("step") or 0)
-    if done < steps:
-        raise InputError(
-            f"'{run.folder}' has done {done} of its {steps} steps: give the command that trains "
-            f"it again, and it goes on to the end."
-        )
-
-
-def _check_like(first: Run, run: Run) -> None:
-    """Refuse settings that differ, but for those in which they may."""
-    for name in sorted((first.config.keys() | run.config.keys()) - _free(first, run)):
-        mine, theirs = first.config.get(name), run.config.get(name)
-        if mine != theirs:
-            raise InputError(
-                f"'{first.folder}' was trained with {name}={mine} and '{run.folder}' with "
-                f"{name}={theirs}: give runs that differ in nothing but model and seed."
-            )
-
-
-def _free(first: Run, run: Run) -> frozenset[str]:
-    """Settings in which these two may differ."""
-    if run.kind == first.kind:
-        return FREE
-    both_remember = first.episodic is not None and run.episodic is not None
-    return FREE | BY_MODEL - ({"slots"} if both_remember else set())
-
-
-def _setting(run: Run, name: str) -> int:
-    value = run.config.get(name)
-    if not isinstance(value, int):
-        raise InputError(
-            f"'{run.folder / 'config.json'}' has {name} = {value} where a whole number is "
-            f"expected: give a folder written by train_generative.py, or train again."
-        )
-    return value
+def file_name(setting: str) -> str:
+    """A setting as the name of a file: ``km, slots=16`` is ``km-slots-16``."""
+    return re.sub(r"[^\w.]+", "-", setting)
 
 
 def _about(run: Run, name: str) -> str:
@@ -187,68 +103,6 @@ def _about(run: Run, name: str) -> str:
     return str(fact)
 
 
-def _numbers(runs: Sequence[Run]) -> list[dict[str, float]]:
-    """Of each run, its numbers from the first evaluation of test images common to all runs.
-
-    Runs that were evaluated together have theirs in the evaluate.json of one of them.
-    """
-    found: dict[str, dict[Path, dict[str, float]]] = {}
-    for folder in (run.folder for run in runs):
-        for images, path, entry in _entries(folder):
-            found.setdefault(images, {}).setdefault(path, entry)
-    scored = {
-        images: [made for run in runs if (made := _complete(run, entries))]
-        for images, entries in found.items()
-    }
-    for numbers in scored.values():
-        if len(numbers) == len(runs):
-            return numbers
-    for run in runs:
-        if not any(_complete(run, entries) for entries in found.values()):
-            raise InputError(
-                f"'{run.folder}' has not been evaluated since it was trained: "
-                f"run `python scripts/evaluate.py {run.folder}` first."
-            )
-    raise InputError(
-        f"The runs were evaluated on different test images ({'; '.join(found)}): "
-        f"run `python scripts/evaluate.py RUN` for each, with the same options."
-    )
-
-
-def _entries(folder: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
-    """What evaluate.json says: on which test images, whose run, and the numbers.
-
-    Its paths are relative to where it was made; its own run, the first, says where that was.
-    """
-    path = folder / "evaluate.json"
-    if not path.exists():
-        return
-    try:
-        content = json.loads(path.read_text())
-        images, models = content["conditions"]["test images"], content["models"]
-        for entry in models:
-            away = os.path.relpath(entry["run"], models[0]["run"])
-            yield images, (folder / away).resolve(), entry
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise InputError(
-            f"'{path}' cannot be read as an evaluation ({error!r}): "
-            f"run `python scripts/evaluate.py {folder}` again."
-        ) from error
-
-
-def _complete(run: Run, entries: Mapping[Path, Mapping[str, float]]) -> dict[str, float] | None:
-    """By metric; None for a run that is missing, or was trained further since."""
-    entry = entries.get(run.folder.resolve())
-    nats = [name for name in NATS if run.prices_memory or name not in PRICED]
-    keys = dict(zip(nats, nats, strict=True)) | COSTS
-    if entry is None or not all(key in entry for key in keys.values()):
-        return None
-    if entry["images"] != run.last("images"):
-        return None
-    more = {name: entry[name] for name in OPTIONAL if name in entry}
-    return {metric: entry[key] for metric, key in keys.items()} | more
-
-
 def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[Row]:
     """The rows of every setting, and of the machine's gap to every other."""
     rows = []
@@ -257,7 +111,12 @@ def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[R
         for metric in _measured(scored):
             values = [one.numbers[metric] for one in scored]
             rows.append(Row(experiment, setting, metric, *interval(values), len(values), *made))
-    rivals = [kind for kind in settings if kind != "km"]
+        hardware, command, commit = made
+        made = (hardware, f"{command} && {evaluation(scored)}", commit)
+        for exhibit, series, metric, values in over_seeds([one.experiments for one in scored]):
+            names = (f"{experiment}-{exhibit}", ", ".join(filter(None, (setting, series))), metric)
+            rows.append(Row(*names, *interval(values), len(values), *made))
+    rivals = [kind for kind in settings if not kind.startswith("km")]
     return rows + [row for kind in rivals for row in _gaps(experiment, settings, kind)]
 
 
@@ -308,6 +167,13 @@ def provenance(scored: Sequence[Scored]) -> tuple[str, str, str]:
     return hardware, _command(scored), commit
 
 
+def evaluation(scored: Sequence[Scored]) -> str:
+    """The command of the experiments on these runs."""
+    folders = [f"runs/{one.run.folder.name}" for one in scored]
+    limit = [] if scored[0].limit is None else ["--limit", str(scored[0].limit)]
+    return shlex.join(["python", "scripts/evaluate.py", *folders, *limit])
+
+
 def _joined(joiner: str, facts: Iterable[str]) -> str:
     """Each fact once, in order."""
     return joiner.join(dict.fromkeys(facts))
@@ -336,43 +202,3 @@ def _bare(command: str) -> list[str]:
         if flag == "--data-dir":
             kept += [flag, "DIR"]
     return kept
-
-
-def curves(one: Scored) -> Iterator[tuple[str, str, str, str]]:
-    """Step, metric, value and seed: the test set's terms and the bound in training, thinned."""
-    for metric in ("train/bits_per_dim", "train/bound", *(f"test/{name}" for name in CURVES)):
-        points = [(row["step"], row[metric]) for row in one.run.metrics if metric in row]
-        for step, value in thinned(points):
-            yield str(int(step)), metric, number(round(value, 4)), str(one.seed)
-
-
-def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most `MOST_STEPS` of the points, evenly apart, with the first and the last."""
-    if len(points) <= MOST_STEPS:
-        return list(points)
-    apart = (len(points) - 1) / (MOST_STEPS - 1)
-    return [points[round(apart * i)] for i in range(MOST_STEPS)]
-
-
-def copy_pictures(run: Run, place: Path) -> list[Path]:
-    """The figures of a run's report, each made smaller than `MOST_BYTES`; returns the copies."""
-    copies = []
-    for picture in sorted((run.folder / PICTURES).glob("*.png")):
-        png = picture.read_bytes()
-        copies.append(place / picture.name)
-        with written_beside(copies[-1]) as beside:
-            beside.write_bytes(png if len(png) < MOST_BYTES else _reduced(png))
-    return copies
-
-
-def _reduced(png: bytes) -> bytes:
-    """The same picture in 64 colours, and at half the size until it is small enough."""
-    from PIL import Image
-
-    image = Image.open(io.BytesIO(png)).convert("RGB")
-    while True:
-        file = io.BytesIO()
-        image.quantize(64).save(file, "png", optimize=True)
-        if file.tell() < MOST_BYTES:
-            return file.getvalue()
-        image = image.reduce(2)

@@ -38,8 +38,8 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,7 @@ class Run:
         self._board: SummaryWriter | None = None
         if self.writes:
             settings = json.loads(json.dumps(asdict(config), default=str))
-            self._claim(settings, dict(about or {}))
+            self._claim(config, settings, dict(about or {}))
 
     def start(self, step: int) -> None:
         """Begin to log after ``step``; what an interrupted run logged beyond it is dropped."""
@@ -124,11 +124,11 @@ class Run:
             self._board.close()
             self._board = None
 
-    def _claim(self, settings: dict[str, Any], about: dict[str, Any]) -> None:
+    def _claim(self, config: Recipe, settings: dict[str, Any], about: dict[str, Any]) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if (self.folder / "config.json").exists():
-                self._compare(settings)
+                self._compare({one.name: one.default for one in fields(config)}, settings)
                 return
             with written_beside(self.folder / "config.json") as beside:
                 beside.write_text(json.dumps({**settings, "about": about}, indent=2) + "\n")
@@ -138,7 +138,8 @@ class Run:
                 f"give another place with --run-dir."
             ) from error
 
-    def _compare(self, settings: dict[str, Any]) -> None:
+    def _compare(self, defaults: dict[str, Any], settings: dict[str, Any]) -> None:
+        """Refuse other settings; one that an older version did not name was at its default."""
         saved = _parsed((self.folder / "config.json").read_text(errors="replace"))
         if saved is None:
             raise InputError(
@@ -146,7 +147,7 @@ class Run:
                 f"delete the folder, or use --name NEW."
             )
         for name, given in settings.items():
-            if name not in FREE and saved.get(name) != given:
+            if name not in FREE and saved.get(name, defaults[name]) != given:
                 raise InputError(
                     f"'{self.folder}' holds a run with {name} = {saved.get(name)!r} where this "
                     f"command has {given!r}: use --name NEW, or delete the folder."
@@ -158,14 +159,17 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def describe(model: nn.Module) -> dict[str, Any]:
-    """Facts to record with a run: commit, torch, hardware, parameters and the command."""
+def describe(model: nn.Module, command: Sequence[str] = ()) -> dict[str, Any]:
+    """Facts to record with a run: commit, torch, hardware, parameters and the command.
+
+    ``command`` is a script and its arguments; by default those that were given to python.
+    """
     return {
         "commit": commit(),
         "torch": torch.__version__,
         "hardware": hardware(),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", *(command or sys.argv)]),
     }
 
 

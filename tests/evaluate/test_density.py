@@ -205,6 +205,7 @@ def test_an_experiment_of_another_split_has_its_own_name(
     report([other], passes=1)
     record_runs([other], tmp_path / "results")
     rows: list[Row] = read(tmp_path / "results")
-    assert {row.experiment for row in rows} == {"cifar10-validation-dequantised"}
+    name = "cifar10-validation-dequantised"
+    assert {row.experiment for row in rows} == {name, f"{name}-training"}
     with pytest.raises(InputError, match=r"split=images.*split=validation"):
         read_runs([folders[0], other])

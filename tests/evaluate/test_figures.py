@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from km_rl.evaluate import figures
-from km_rl.evaluate.exhibits import effective_slots
+from km_rl.evaluate.addresses import effective_slots
 from km_rl.evaluate.figures import Curve, Curves
 from km_rl.evaluate.mosaic import mosaic
 

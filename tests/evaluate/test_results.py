@@ -14,10 +14,12 @@ import pytest
 from finished_runs import finished, tiny_machine, tiny_rival, tiny_vae
 
 from km_rl.errors import InputError
+from km_rl.evaluate.kept import MOST_BYTES, thinned
 from km_rl.evaluate.readme import with_tables
 from km_rl.evaluate.results import Row, number, read, record
 from km_rl.evaluate.runs import Model
-from km_rl.evaluate.seeds import COSTS, MOST_BYTES, NATS, interval, record_runs, thinned
+from km_rl.evaluate.scored import COSTS, NATS
+from km_rl.evaluate.seeds import interval, record_runs
 from km_rl.evaluate.table import PRICED
 
 ROOT = Path(__file__).parents[2]
@@ -433,8 +435,9 @@ def test_the_script_records_then_writes_tables(
     options = ["--experiment", "mine", "--tables", "--readme", str(readme)]
     script.main([*map(str, runs), "--folder", str(place / "out"), *options])
     printed = capsys.readouterr().out.splitlines()
-    assert printed[-2:] == [str(place / "out" / "summary.csv"), str(readme)]
-    assert all(Path(path).exists() for path in printed) and len(printed) == 5
+    verdicts = place / "out" / "README.md"
+    assert printed[-3:] == [str(place / "out" / "summary.csv"), str(readme), str(verdicts)]
+    assert all(Path(path).exists() for path in printed) and len(printed) == 6
     assert "| KM | 61.0" in readme.read_text()
 
 

@@ -37,6 +37,21 @@ def test_what_does_not_change_a_step_may_differ(tmp_path: Path) -> None:
     Run(tmp_path, replace(TINY, data_dir=Path("elsewhere"), log_every=9, threads=3))
 
 
+def test_a_setting_that_an_older_version_did_not_name_was_at_its_default(tmp_path: Path) -> None:
+    Run(tmp_path, TINY)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    del saved["diagonal_covariance"]
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    Run(tmp_path, TINY)
+    with pytest.raises(InputError, match="diagonal_covariance = None where this command has True"):
+        Run(tmp_path, replace(TINY, diagonal_covariance=True))
+
+
+def test_the_command_may_be_given(tmp_path: Path) -> None:
+    about = describe(new_model(TINY), ["scripts/train_generative.py", "--model", "km"])
+    assert about["command"] == "python scripts/train_generative.py --model km"
+
+
 def test_an_unreadable_config_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"steps": ')
     with pytest.raises(InputError, match="not readable as JSON"):

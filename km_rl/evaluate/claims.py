@@ -1,0 +1,220 @@
+"""The claims of the paper, each with a rule by which recorded numbers decide about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from km_rl.evaluate.denoising import CORRUPTIONS
+from km_rl.evaluate.generation import CLASSES, STEPS
+from km_rl.evaluate.results import Row
+
+HOLDS, PARTLY, NOT = "holds", "partly", "does not hold"
+
+
+class NotMeasured(LookupError):
+    """A row that a rule needs has not been recorded."""
+
+
+class Numbers:
+    """The rows of one experiment and of its exhibits; remembers which were asked for."""
+
+    def __init__(self, rows: Sequence[Row], experiment: str) -> None:
+        self._rows = {row[:3]: row for row in rows}
+        self._experiment = experiment
+        self.used: list[Row] = []
+
+    def row(self, setting: str, metric: str, exhibit: str = "") -> Row:
+        """That row.
+
+        Raises:
+            NotMeasured: there is none.
+        """
+        names = ("-".join(filter(None, (self._experiment, exhibit))), setting, metric)
+        if names not in self._rows:
+            raise NotMeasured(", ".join(names))
+        self.used.append(self._rows[names])
+        return self._rows[names]
+
+    def __call__(self, setting: str, metric: str, exhibit: str = "") -> float:
+        """The value of that row."""
+        return self.row(setting, metric, exhibit).value
+
+    def places(self, exhibit: str, model: str) -> list[tuple[str, str]]:
+        """(series, metric) of every row that an exhibit has of a model."""
+        start = f"{model}, "
+        return [
+            (setting.removeprefix(start), metric)
+            for experiment, setting, metric in self._rows
+            if experiment == f"{self._experiment}-{exhibit}" and setting.startswith(start)
+        ]
+
+
+class Finding(NamedTuple):
+    """What the numbers say: one of `HOLDS`, `PARTLY` and `NOT`, and the numbers in words."""
+
+    verdict: str
+    numbers: str
+
+
+class Claim(NamedTuple):
+    """A claim of the paper, the rule in words and as a function, and the figure to look at."""
+
+    said: str
+    rule: str
+    figure: str
+    judge: Callable[[Numbers], Finding]
+
+
+def _kl_dip(of: Numbers) -> Finding:
+    km, vae = (of(kind, "kl_dip_percent", "training") for kind in ("km", "vae"))
+    verdict = NOT if km <= 10 else PARTLY if vae > 10 else HOLDS
+    return Finding(verdict, f"KM {km:.0f}%, VAE {vae:.0f}%")
+
+
+def _under_vae(of: Numbers) -> Finding:
+    gap = of.row("km-under-vae", "bound_nats")
+    sure = gap.low is not None and gap.low > 0
+    verdict = NOT if gap.value <= 0 else HOLDS if sure else PARTLY
+    side = "over" if gap.value <= 0 else "under"
+    return Finding(verdict, f"{abs(gap.value):.1f} nats {side}{_between(gap)}")
+
+
+def _under_slots(of: Numbers) -> Finding:
+    told, won = [], []
+    for rival in ("dnc", "lrua"):
+        places = of.places("capacity", rival)
+        if not places:
+            raise NotMeasured(f"capacity of {rival}")
+        under = [
+            of(f"km, {series}", metric, "capacity") < of(f"{rival}, {series}", metric, "capacity")
+            for series, metric in places
+        ]
+        won += under
+        told.append(f"under {rival.upper()} at {sum(under)} of {len(under)} places")
+    return Finding(_grade(won), ", ".join(told))
+
+
+def _slower(of: Numbers) -> Finding:
+    kinds = ("km", "dnc", "lrua")
+    seconds = {kind: of.row(kind, "training_seconds") for kind in kinds}
+    if len({row.hardware for row in seconds.values()}) > 1:
+        raise NotMeasured("times on the same hardware")
+    cost = {kind: row.value / of(kind, "images_seen") for kind, row in seconds.items()}
+    dnc, lrua = cost["dnc"] / cost["km"], cost["lrua"] / cost["km"]
+    verdict = HOLDS if min(dnc, lrua) > 1.1 else NOT if dnc <= 1.1 else PARTLY
+    return Finding(verdict, f"DNC {dnc:.1f} and LRUA {lrua:.1f} times the KM's time per image")
+
+
+def _settle(of: Numbers) -> Finding:
+    steps = {n: of(f"km, {n} classes", "settled_step", "convergence") for n in CLASSES}
+    told = ", ".join(f"step {step:.1f} ({n} classes)" for n, step in steps.items())
+    return Finding(_grade([step <= 6 for step in steps.values()]), told)
+
+
+def _repairs(of: Numbers) -> Finding:
+    km, vae = [], []
+    for one in CORRUPTIONS:
+        query, first, last = (of(f"km, {one}", f"error@{n}", "repair") for n in (0, 1, STEPS))
+        km.append(last < min(query, first))
+        first, last = (of(f"vae, {one}", f"error@{n}", "repair") for n in (1, STEPS))
+        vae.append(last >= first)
+    told = f"KM repairs {sum(km)} and VAE fails on {sum(vae)} of {len(km)} corruptions"
+    return Finding(NOT if not any(km) else _grade(km + vae), told)
+
+
+def _interpolates(of: Numbers) -> Finding:
+    w, pixels = (
+        of(f"km, {walk}", "added_uncertainty_nats", "interpolation") for walk in ("w", "pixels")
+    )
+    jump = of("km, w", "largest_step_share", "interpolation")
+    doubt = f"{round(w)} nats of doubt more half way against {round(pixels)}"
+    told = f"{doubt}, largest step {jump:.0%}"
+    return Finding(_grade([w < pixels, jump <= 0.5]), told)
+
+
+def _distributed(of: Numbers) -> Finding:
+    km, dnc = (of(kind, "effective_slots", "addresses") for kind in ("km", "dnc"))
+    verdict = HOLDS if km > 4 and dnc < 2 else PARTLY if km > 2 * dnc else NOT
+    return Finding(verdict, f"KM {km:.1f}, DNC {dnc:.1f} slots")
+
+
+def _full_covariance(of: Numbers) -> Finding:
+    full = of.row("km", "bound_nats", "ablations")
+    diagonal = of.row("km, diagonal_covariance=True", "bound_nats", "ablations")
+    ends = (full.high, diagonal.low)
+    apart = ends[0] is not None and ends[1] is not None and ends[0] < ends[1]
+    verdict = NOT if full.value >= diagonal.value else HOLDS if apart else PARTLY
+    told = (
+        f"full {full.value:.1f}{_between(full)}, diagonal {diagonal.value:.1f}{_between(diagonal)}"
+    )
+    return Finding(verdict, told)
+
+
+def _between(row: Row) -> str:
+    return "" if row.low is None else f" ({row.low:.1f} to {row.high:.1f})"
+
+
+def _grade(passed: Sequence[bool]) -> str:
+    return HOLDS if all(passed) else PARTLY if any(passed) else NOT
+
+
+CLAIMS = (
+    Claim(
+        "KL dips once the machine has learned to use its memory",
+        "KL(y) + KL(z) falls by over 10% of its peak, and a VAE's does not; partly if both do",
+        "training.png",
+        _kl_dip,
+    ),
+    Claim(
+        "The machine is better than a VAE with the same nets",
+        "the 95% interval of its gap in the bound lies above 0; partly if only the mean does",
+        "training.png",
+        _under_vae,
+    ),
+    Claim(
+        "It is better than DNC and LRUA at every T",
+        "its mean bound is lower at each T and number of classes; partly if at some",
+        "capacity.png",
+        _under_slots,
+    ),
+    Claim(
+        "A DNC is slower",
+        "DNC and LRUA take over 1.1 times its time per image; partly if only the DNC does",
+        "training.png",
+        _slower,
+    ),
+    Claim(
+        "Samples settle by about the sixth iteration",
+        "no change after step 6 is above a tenth of the first, for 2, 4 and 12 classes; partly "
+        "if for some",
+        "convergence.png",
+        _settle,
+    ),
+    Claim(
+        "Iterative reading denoises, and a VAE fed back to itself does not",
+        f"at step {STEPS} the machine's error is below the query's and step 1's, and the VAE's "
+        f"is not below its step 1's, for every corruption; partly if for some",
+        "repair.png",
+        _repairs,
+    ),
+    Claim(
+        "Interpolation between addresses is smooth",
+        "half way in w the doubt about ink, beyond that at the ends, is less than half way in "
+        "pixels, and no step is over half of the way; partly if one is so",
+        "interpolation.png",
+        _interpolates,
+    ),
+    Claim(
+        "Addresses are distributed, where a DNC's collapse",
+        "an address uses over 4 slots and a DNC's under 2; partly if over twice as many",
+        "addresses.png",
+        _distributed,
+    ),
+    Claim(
+        "A full covariance is better than a diagonal one",
+        "its bound is lower and the 95% intervals are apart; partly if only the means are",
+        "ablations.png",
+        _full_covariance,
+    ),
+)

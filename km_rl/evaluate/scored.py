@@ -1,0 +1,192 @@
+"""Runs of one experiment with what they are worth, checked to differ only where they may."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from km_rl.errors import InputError
+from km_rl.evaluate.experiments import Measured
+from km_rl.evaluate.runs import VARIED, Run, read_runs, variant
+from km_rl.evaluate.table import BIT_KEYS, COLUMNS, PRICED
+
+NATS = (*COLUMNS.values(), "bound_with_kl_memory_nats")
+COSTS = {"images_seen": "images", "training_seconds": "seconds", "parameters": "parameters"}
+"""Metric to key in evaluate.json; those of `NATS` and `OPTIONAL` are called the same in both."""
+OPTIONAL = (*BIT_KEYS, "test_images")
+"""Metrics that only a density or a newer evaluation has."""
+FREE = frozenset(
+    "about preset model seed name data_dir run_dir threads "
+    "log_every evaluate_every evaluate_images checkpoint_every".split()
+)
+"""Settings in which runs of an experiment may differ."""
+BY_MODEL = frozenset(
+    "slots key noise_var learn_noise address_noise_std prior_std sample_memory "
+    "address_kl_warmup_steps memory_kl_weight learning_rate "
+    "learn_prior_mean diagonal_covariance".split()
+)
+"""Settings in which another model may differ from a machine: those that not all have, and the
+step size, as each model is compared at its best. Models with a memory have the same slots."""
+
+
+class Scored(NamedTuple):
+    """A finished run with what its model is worth, by metric.
+
+    Attributes:
+        experiments: its numbers in the paper's experiments, where they were made.
+        limit: how many test images those were limited to, if at all.
+    """
+
+    run: Run
+    seed: int
+    numbers: Mapping[str, float]
+    experiments: Measured
+    limit: int | None
+
+
+def by_setting(folders: Sequence[str | Path], ablations: bool = False) -> dict[str, list[Scored]]:
+    """The runs of each kind by seed, the machines first; of ablations, those of each variant."""
+    runs = read_runs(folders)
+    for run in runs:
+        _check_finished(run)
+        if ablations:
+            _check_machine(run)
+        _check_like(runs[0], run, VARIED if ablations else ())
+        _check_like(next(o for o in runs if o.kind == run.kind), run, VARIED if ablations else ())
+    settings: dict[str, list[Scored]] = {}
+    for run, found in zip(runs, _numbers(runs), strict=True):
+        setting = ", ".join(filter(None, (run.kind, variant(runs[0], run) if ablations else "")))
+        one = Scored(run, _setting(run, "seed"), *found)
+        settings.setdefault(setting, []).append(one)
+    for scored in settings.values():
+        scored.sort(key=lambda one: one.seed)
+        _check_seeds(scored)
+    return settings
+
+
+def _check_seeds(scored: Sequence[Scored]) -> None:
+    for one, other in pairwise(scored):
+        if one.seed == other.seed:
+            raise InputError(
+                f"'{one.run.folder}' and '{other.run.folder}' are both {one.run.kind} with seed "
+                f"{one.seed}: give one run of each seed."
+            )
+
+
+def _check_finished(run: Run) -> None:
+    steps, done = _setting(run, "steps"), int(run.last("step") or 0)
+    if done < steps:
+        raise InputError(
+            f"'{run.folder}' has done {done} of its {steps} steps: give the command that trains "
+            f"it again, and it goes on to the end."
+        )
+
+
+def _check_machine(run: Run) -> None:
+    if run.machine is None:
+        raise InputError(
+            f"'{run.folder}' holds a model of kind '{run.kind}', and ablations are of the "
+            f"machine: give runs of km."
+        )
+
+
+def _check_like(first: Run, run: Run, varied: Sequence[str] = ()) -> None:
+    """Refuse settings that differ, but for those in which they may."""
+    free = _free(first, run) | set(varied)
+    for name in sorted((first.config.keys() | run.config.keys()) - free):
+        mine, theirs = first.config.get(name), run.config.get(name)
+        if mine != theirs:
+            raise InputError(
+                f"'{first.folder}' was trained with {name}={mine} and '{run.folder}' with "
+                f"{name}={theirs}: give runs that differ in nothing but model and seed."
+            )
+
+
+def _free(first: Run, run: Run) -> frozenset[str]:
+    """Settings in which these two may differ."""
+    if run.kind == first.kind:
+        return FREE
+    both_remember = first.episodic is not None and run.episodic is not None
+    return FREE | BY_MODEL - ({"slots"} if both_remember else set())
+
+
+def _setting(run: Run, name: str) -> int:
+    value = run.config.get(name)
+    if not isinstance(value, int):
+        raise InputError(
+            f"'{run.folder / 'config.json'}' has {name} = {value} where a whole number is "
+            f"expected: give a folder written by train_generative.py, or train again."
+        )
+    return value
+
+
+def _numbers(runs: Sequence[Run]) -> list[tuple[dict[str, float], Measured, int | None]]:
+    """What `_complete` finds of each run, on the first test images common to all runs.
+
+    Runs that were evaluated together have theirs in the evaluate.json of one of them.
+    """
+    found: dict[str, dict[Path, dict[str, Any]]] = {}
+    for folder in (run.folder for run in runs):
+        for images, path, entry in _entries(folder):
+            found.setdefault(images, {}).setdefault(path, entry)
+    scored = {
+        images: [made for run in runs if (made := _complete(run, entries))]
+        for images, entries in found.items()
+    }
+    for numbers in scored.values():
+        if len(numbers) == len(runs):
+            return numbers
+    for run in runs:
+        if not any(_complete(run, entries) for entries in found.values()):
+            raise InputError(
+                f"'{run.folder}' has not been evaluated since it was trained: "
+                f"run `python scripts/evaluate.py {run.folder}` first."
+            )
+    raise InputError(
+        f"The runs were evaluated on different test images ({'; '.join(found)}): "
+        f"run `python scripts/evaluate.py RUN` for each, with the same options."
+    )
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    """What evaluate.json says: on which test images, whose run, and the numbers.
+
+    Its paths are relative to where it was made; its own run, the first, says where that was.
+    """
+    path = folder / "evaluate.json"
+    if not path.exists():
+        return
+    try:
+        content = json.loads(path.read_text())
+        images, models = content["conditions"]["test images"], content["models"]
+        for entry in models:
+            away = os.path.relpath(entry["run"], models[0]["run"])
+            yield images, (folder / away).resolve(), entry
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise InputError(
+            f"'{path}' cannot be read as an evaluation ({error!r}): "
+            f"run `python scripts/evaluate.py {folder}` again."
+        ) from error
+
+
+def _complete(
+    run: Run, entries: Mapping[Path, Mapping[str, Any]]
+) -> tuple[dict[str, float], Measured, int | None] | None:
+    """Numbers by metric, those of experiments by exhibit, and the limit of the test images.
+
+    None for a run that is missing, or was trained further since.
+    """
+    entry = entries.get(run.folder.resolve())
+    nats = [name for name in NATS if run.prices_memory or name not in PRICED]
+    keys = dict(zip(nats, nats, strict=True)) | COSTS
+    if entry is None or not all(key in entry for key in keys.values()):
+        return None
+    if entry["images"] != run.last("images"):
+        return None
+    more = {name: entry[name] for name in OPTIONAL if name in entry}
+    numbers = {metric: entry[key] for metric, key in keys.items()} | more
+    return numbers, entry.get("experiments", {}), entry.get("limit")

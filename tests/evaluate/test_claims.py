@@ -1,0 +1,176 @@
+"""Every verdict follows from recorded rows alone, and missing ones name their command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from km_rl.evaluate.claims import CLAIMS, HOLDS, NOT, PARTLY, NotMeasured, Numbers
+from km_rl.evaluate.denoising import CORRUPTIONS
+from km_rl.evaluate.results import Row
+from km_rl.evaluate.verdicts import command_for, verdicts, write_verdicts
+
+Value = float | tuple[float, float, float]
+Rows = dict[tuple[str, str, str], Value]
+KL_DIP, VAE, SLOTS, SLOWER, SETTLE, DENOISE, WALK, ADDRESS, FULL = range(9)
+
+
+def rows(values: Rows, experiment: str = "strokes") -> list[Row]:
+    """Rows of exhibit, setting and metric; a value alone has no interval."""
+    made = []
+    for (exhibit, setting, metric), value in values.items():
+        mean, low, high = value if isinstance(value, tuple) else (value, None, None)
+        name = f"{experiment}-{exhibit}" if exhibit else experiment
+        about = ("an abacus", "python x && y", "abc")
+        made.append(Row(name, setting, metric, mean, low, high, 3, *about))
+    return made
+
+
+def repair(last: float, vae_last: float, corruptions: tuple[str, ...] = CORRUPTIONS) -> Rows:
+    made: Rows = {}
+    for one in CORRUPTIONS:
+        at_end = last if one in corruptions else 99.0
+        for model, end in (("km", at_end), ("vae", vae_last)):
+            for step, error in ((0, 20.0), (1, 15.0), (12, end)):
+                made["repair", f"{model}, {one}", f"error@{step}"] = error
+    return made
+
+
+def capacity(dnc: tuple[float, float]) -> Rows:
+    made: Rows = {}
+    for metric, nats in zip(("bound_nats@4", "bound_nats@8"), dnc, strict=True):
+        made |= {("capacity", "km, 2 classes", metric): 50.0}
+        made |= {("capacity", f"{kind}, 2 classes", metric): nats for kind in ("dnc", "lrua")}
+    return made
+
+
+def times(dnc: float, lrua: float) -> Rows:
+    seconds = {"km": 10.0, "dnc": dnc, "lrua": lrua}
+    made: Rows = {("", kind, "training_seconds"): value for kind, value in seconds.items()}
+    return made | {("", kind, "images_seen"): 100.0 for kind in seconds}
+
+
+def settled(*steps: float) -> Rows:
+    classes = zip((2, 4, 12), steps, strict=True)
+    return {("convergence", f"km, {n} classes", "settled_step"): step for n, step in classes}
+
+
+def walk(w: float, jump: float) -> Rows:
+    doubt = "added_uncertainty_nats"
+    nats: Rows = {("interpolation", "km, w", doubt): w, ("interpolation", "km, pixels", doubt): 40}
+    return nats | {("interpolation", "km, w", "largest_step_share"): jump}
+
+
+def pair(exhibit: str, metric: str, km: Value, other: Value, setting: str) -> Rows:
+    return {(exhibit, "km", metric): km, (exhibit, setting, metric): other}
+
+
+def dip(km: float, vae: float) -> Rows:
+    return pair("training", "kl_dip_percent", km, vae, "vae")
+
+
+def slots(km: float, dnc: float) -> Rows:
+    return pair("addresses", "effective_slots", km, dnc, "dnc")
+
+
+def covariance(full: Value, diagonal: Value) -> Rows:
+    return pair("ablations", "bound_nats", full, diagonal, "km, diagonal_covariance=True")
+
+
+def gap(value: Value) -> Rows:
+    return {("", "km-under-vae", "bound_nats"): value}
+
+
+@pytest.mark.parametrize(
+    ("claim", "values", "verdict"),
+    [
+        (KL_DIP, dip(30, 2), HOLDS),
+        (KL_DIP, dip(30, 20), PARTLY),
+        (KL_DIP, dip(5, 2), NOT),
+        (VAE, gap((40.0, 35.0, 45.0)), HOLDS),
+        (VAE, gap((4.0, -3.0, 11.0)), PARTLY),
+        (VAE, gap(4.0), PARTLY),
+        (VAE, gap((-4.0, -5.0, -3.0)), NOT),
+        (SLOTS, capacity((60.0, 70.0)), HOLDS),
+        (SLOTS, capacity((60.0, 40.0)), PARTLY),
+        (SLOTS, capacity((30.0, 40.0)), NOT),
+        (SLOWER, times(50, 20), HOLDS),
+        (SLOWER, times(50, 9), PARTLY),
+        (SLOWER, times(10, 20), NOT),
+        (SETTLE, settled(5, 6, 6), HOLDS),
+        (SETTLE, settled(5, 6, 9), PARTLY),
+        (SETTLE, settled(7, 13, 9), NOT),
+        (DENOISE, repair(10, 16), HOLDS),
+        (DENOISE, repair(10, 16, CORRUPTIONS[:1]), PARTLY),
+        (DENOISE, repair(10, 14), PARTLY),
+        (DENOISE, repair(18, 16), NOT),
+        (WALK, walk(20, 0.2), HOLDS),
+        (WALK, walk(20, 0.9), PARTLY),
+        (WALK, walk(60, 0.9), NOT),
+        (ADDRESS, slots(20, 1.2), HOLDS),
+        (ADDRESS, slots(20, 5), PARTLY),
+        (ADDRESS, slots(3, 2.5), NOT),
+        (FULL, covariance((40, 39, 41), (50, 48, 52)), HOLDS),
+        (FULL, covariance((40, 30, 50), (45, 35, 55)), PARTLY),
+        (FULL, covariance(40, 45), PARTLY),
+        (FULL, covariance(50, 45), NOT),
+    ],
+)
+def test_verdicts(claim: int, values: Rows, verdict: str) -> None:
+    numbers = Numbers(rows(values), "strokes")
+    found = CLAIMS[claim].judge(numbers)
+    assert found.verdict == verdict and found.numbers
+    assert {row.experiment for row in numbers.used} == {row.experiment for row in rows(values)}
+
+
+@pytest.mark.parametrize("claim", range(len(CLAIMS)))
+def test_nothing_is_said_without_numbers(claim: int) -> None:
+    with pytest.raises(NotMeasured):
+        CLAIMS[claim].judge(Numbers(rows(dip(30, 2), "another"), "strokes"))
+
+
+def test_times_on_different_hardware_are_not_compared() -> None:
+    made = rows(times(50, 20))
+    other = [made[0]._replace(hardware="a slide rule"), *made[1:]]
+    with pytest.raises(NotMeasured):
+        CLAIMS[SLOWER].judge(Numbers(other, "strokes"))
+
+
+def test_the_page(tmp_path: Path) -> None:
+    (tmp_path / "strokes").mkdir()
+    (tmp_path / "strokes" / "training.png").touch()
+    ours = rows({**dip(30, 2), **gap((40.0, 35.0, 45.0))})
+    found = ours + rows({**capacity((60, 40)), ("", "km", "bound_nats"): 50.0}, "debug")
+    path = write_verdicts(tmp_path, found)
+    page = path.read_text()
+    assert path == tmp_path / "README.md" and page == verdicts(tmp_path, found)
+    omniglot, strokes, debug = page.split("\n## ")[1:4]
+    assert omniglot.startswith("omniglot-images-dynamic") and "**" not in omniglot
+    assert omniglot.count("not measured | `python scripts/paper.py --dataset omniglot") == 9
+    lines = [line for line in strokes.splitlines() if line.startswith("| 1.")]
+    assert lines == [
+        "| 1. KL dips once the machine has learned to use its memory | **holds** | "
+        "KM 30%, VAE 2% | [training](strokes/training.png) | 3 |"
+    ]
+    assert "40.0 nats under (35.0 to 45.0)" in strokes and "`python x` and `y`" in strokes
+    assert "**partly** | under DNC at 1 of 2 places, under LRUA at 1 of 2 places" in debug
+    assert page.count("not measured") == 9 + 7 + 8
+
+
+@pytest.mark.parametrize(
+    ("experiment", "command"),
+    [
+        ("strokes", "python scripts/paper.py --record results"),
+        ("debug", "python scripts/paper.py --preset debug --record results"),
+        ("cifar10", "python scripts/results.py RUNS --experiment cifar10"),
+        ("strokes-90-steps", "python scripts/paper.py --steps 90 --record results"),
+        (
+            "omniglot-images-dynamic-4000-steps",
+            "python scripts/paper.py --dataset omniglot --data-dir DIR --steps 4000 "
+            "--record results",
+        ),
+    ],
+)
+def test_what_measures_an_experiment(experiment: str, command: str) -> None:
+    assert command_for(experiment) == command

@@ -1,0 +1,202 @@
+"""The paper's experiments on tiny runs: figures, CSVs and rows; and what each number means."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from finished_runs import finished, tiny_data, tiny_machine, tiny_rival, tiny_vae
+from torch import Tensor
+
+from km_rl.core.machine import KanervaMachine
+from km_rl.errors import InputError
+from km_rl.evaluate import exhibits as exhibits_module
+from km_rl.evaluate import importance
+from km_rl.evaluate import report as report_module
+from km_rl.evaluate.ablations import written
+from km_rl.evaluate.bound import bound
+from km_rl.evaluate.capacity import bound_at, lengths
+from km_rl.evaluate.denoising import CORRUPTIONS, corruptions
+from km_rl.evaluate.exhibit import random_episodes
+from km_rl.evaluate.exhibits import kl_dip
+from km_rl.evaluate.generation import error_to_nearest, settled_step
+from km_rl.evaluate.interpolation import added_uncertainty, uncertainty
+from km_rl.evaluate.report import report
+from km_rl.evaluate.results import read
+from km_rl.evaluate.runs import Run, read_runs, variant, variants
+from km_rl.evaluate.seeds import record_runs
+
+TEST = tiny_data().test  # 12 images of 6 classes
+FINISHED: dict[str, Any] = {
+    "steps": 50,
+    "seed": 0,
+    "about": {"hardware": "an abacus", "commit": "abc", "command": "python scripts/x.py --seed 0"},
+}
+EXPERIMENTS = {"importance", "convergence", "repair", "capacity", "writes"}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tiny_data()
+    monkeypatch.setattr(report_module, "load", lambda dataset, data_dir, split: data)
+    monkeypatch.setattr(exhibits_module, "IMAGES", 16)
+    monkeypatch.setattr(importance, "COUNTS", (1, 2, 4))
+
+
+def a_run(folder: Path, **changes: Any) -> Run:
+    return read_runs([finished(folder, tiny_machine(), **changes)])[0]
+
+
+def test_every_experiment_is_a_figure_a_table_and_rows(tmp_path: Path) -> None:
+    models = {"km": tiny_machine(), "dnc": tiny_rival("dnc"), "vae": tiny_vae()}
+    folders = [finished(tmp_path / kind, model, **FINISHED) for kind, model in models.items()]
+    page = report(folders, passes=1, limit=8, thorough=True)
+    figures = tmp_path / "km" / "figures"
+    drawn = {path.stem for path in figures.glob("*.png")}
+    told = {path.stem for path in figures.glob("*.csv")}
+    assert drawn >= told == EXPERIMENTS | {"training", "interpolation", "addresses"}
+    assert page.read_text().count("<img") == len(drawn)
+    record_runs(folders, tmp_path / "results")
+    kept = {path.name for path in (tmp_path / "results" / "strokes").iterdir()}
+    assert kept >= {f"{name}.{kind}" for name in EXPERIMENTS for kind in ("csv", "png")}
+    rows = {row[:3]: row for row in read(tmp_path / "results")}
+    for names in (
+        ("importance", "km", "bound_iw4_sampled_memory_nats"),
+        ("importance", "km", "bound_iw1_sampled_memory_with_kl_memory_nats"),
+        ("importance", "dnc", "bound_iw4_nats"),
+        ("convergence", "km, 2 classes", "settled_step"),
+        ("repair", "vae, 30% noise", "error@12"),
+        ("repair", "km, blank block", "error@0"),
+        ("capacity", "dnc, all classes", "bound_nats@8"),
+        ("interpolation", "km, pixels", "added_uncertainty_nats"),
+        ("addresses", "dnc", "effective_slots"),
+        ("writes", "km, 8 writes", "bound_nats"),
+        ("training", "vae", "kl_dip_percent"),
+    ):
+        exhibit, setting, metric = names
+        row = rows[f"strokes-{exhibit}", setting, metric]
+        kind = setting.split(",")[0]
+        assert row.command.endswith(f"&& python scripts/evaluate.py runs/{kind} --limit 8")
+    lines = list(csv.DictReader((tmp_path / "results/strokes/capacity.csv").open()))
+    assert {line["setting"] for line in lines} == set(models)
+    assert {line["x"] for line in lines} == {"", "1", "2", "4", "8"}
+
+
+def test_machines_that_lack_a_part_are_ablations(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"filters": 2, "slots": 4, "code": 3, "key": 3}
+    diagonal = KanervaMachine.build(**options, diagonal_covariance=True)
+    folders = [
+        finished(tmp_path / "km", tiny_machine(), slots=4, **FINISHED),
+        finished(tmp_path / "d", diagonal, slots=4, diagonal_covariance=True, **FINISHED),
+    ]
+    page = report(folders, passes=1, thorough=True)
+    numbers = json.loads((tmp_path / "km" / "evaluate.json").read_text())["models"]
+    assert page.read_text().count("<img") == 2
+    [name, _, _, nats] = numbers[1]["experiments"]["ablations"][0]
+    assert name == "diagonal_covariance=True" and nats == numbers[1]["bound_nats"]
+    with pytest.raises(InputError, match="diagonal_covariance=False"):
+        record_runs(folders, tmp_path / "results")
+    record_runs(folders, tmp_path / "results", "strokes-ablations", ablations=True)
+    settings = {row.setting for row in read(tmp_path / "results")}
+    assert settings == {"km", "km, diagonal_covariance=True"}
+    place = tmp_path / "results" / "strokes-ablations"
+    assert {"km.csv", "km-diagonal_covariance-True.csv"} <= {p.name for p in place.iterdir()}
+
+
+def test_only_machines_have_ablations(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "v", tiny_vae(), **FINISHED)
+    with pytest.raises(InputError, match="ablations are of the machine"):
+        record_runs([folder], tmp_path / "results", ablations=True)
+
+
+def test_seeds_are_no_variants_and_old_runs_are_as_they_were(tmp_path: Path) -> None:
+    old, new = a_run(tmp_path / "a"), a_run(tmp_path / "b", learn_prior_mean=True, seed=1)
+    assert not variants([old, new]) and variant(old, new) == ""
+    other = a_run(tmp_path / "c", learn_prior_mean=False)
+    assert variants([old, other]) and variant(old, other) == "learn_prior_mean=False"
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("strokes-dnc-3", "--preset strokes --model dnc --seed 3`"),
+        ("paper-omniglot-km-0", "--preset paper-omniglot --model km --seed 0`"),
+        ("mine", "--name mine`"),
+    ],
+)
+def test_a_missing_run_names_what_makes_it(tmp_path: Path, name: str, command: str) -> None:
+    with pytest.raises(InputError, match="is not a run folder") as refused:
+        report([tmp_path / name])
+    assert f"`python scripts/train_generative.py {command}" in str(refused.value)
+
+
+def test_episodes_for_an_experiment_are_of_the_length_asked_for(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "a")
+    shapes = [tuple(x.shape[:2]) for x in random_episodes(run, TEST, 40, seed=0, at_once=12)]
+    assert shapes == [(3, 4)] * 3 + [(1, 4)]
+    (long,) = random_episodes(run, TEST, 5, seed=0, length=12, classes=2)
+    assert long.shape[:2] == (1, 12)
+
+
+def test_capacity_at_the_trained_length_is_the_bound(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "a")
+    usual = bound(run.model, TEST, episode_length=4, passes=4)["bound_nats"]
+    assert bound_at(run, TEST, 4, None, 0, 96) == pytest.approx(usual, rel=0.05)
+    assert lengths(32, 8000) == [4, 8, 16, 32, 64, 128, 256]
+    assert lengths(4, 12) == [1, 2, 4, 8] and lengths(1, 100) == [1, 2, 4, 8]
+
+
+def test_one_writing_is_the_bound(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "a")
+    machine = run.machine
+    assert machine is not None
+    once, often = (written(run, machine, TEST, 0, 48, writes) for writes in (1, 8))
+    usual = bound(machine, TEST, episode_length=4, passes=4, sample_memory=True)
+    full = "bound_sampled_memory_with_kl_memory_nats"
+    assert once[full] == pytest.approx(usual["bound_with_kl_memory_nats"], rel=0.1)
+    assert often["kl_memory_nats"] > once["kl_memory_nats"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "step"),
+    [([8.0, 4, 2, 1, 0.5, 0.1], 5), ([1.0, 1, 1], 5), ([1.0, 0, 0], 2), ([0.0, 0], 1)],
+)
+def test_samples_are_settled_once_nothing_moves(changes: list[float], step: int) -> None:
+    assert settled_step(changes) == step
+
+
+def test_the_nearest_written_image() -> None:
+    written = torch.zeros(1, 2, 1, 2, 2)
+    written[0, 1] = 1
+    pictures = torch.stack([torch.full((1, 2, 2), 0.25), torch.ones(1, 2, 2)])[None]
+    assert error_to_nearest(pictures, written) == pytest.approx((4 * 0.0625 + 0) / 2)
+
+
+def test_doubt_is_the_entropy_of_ink() -> None:
+    pictures = torch.tensor([0.0, 1.0, 0.5, 0.5]).view(1, 1, 2, 2)
+    assert uncertainty(pictures).item() == pytest.approx(2 * 0.693147, rel=1e-5)
+    walk = torch.lerp(pictures, 1 - pictures, torch.tensor([0, 0.5, 1]).view(3, 1, 1, 1))[None]
+    assert added_uncertainty(walk).item() == pytest.approx(2 * 0.693147, rel=1e-5)
+
+
+def test_queries_are_spoilt_as_named() -> None:
+    clean = torch.zeros(4, 8, 1, 28, 28)
+    spoilt = corruptions(clean + 1, 0)
+    assert tuple(spoilt) == CORRUPTIONS
+    zero: dict[str, Tensor] = {name: (x == 0).float().mean() for name, x in spoilt.items()}
+    assert zero["30% noise"].item() == pytest.approx(0.15, abs=0.01)
+    assert zero["blank block"].item() == pytest.approx(144 / 784)
+
+
+def test_the_dip_of_kl(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "a")
+
+    def dip(*kl: float) -> float | None:
+        return kl_dip(run._replace(metrics=[{"train/rate_y": x, "train/rate_z": 0} for x in kl]))
+
+    assert dip(1, 10, 4, 6) == pytest.approx(60)
+    assert dip(1, 2, 3) == 0 and dip(0, 0) is None and dip() is None
