@@ -39,6 +39,7 @@ class PpoSettings:
 PPO_SETTINGS = {
     "CartPole": PpoSettings(n_steps=256, learning_rate=1e-3, gamma=0.98, ent_coef=0.01),
     "Pendulum": PpoSettings(n_steps=256, learning_rate=1e-3, gamma=0.95),
+    "PointNav": PpoSettings(n_steps=256, learning_rate=1e-3, gamma=0.95),
 }
 """By the name of the environment without its version; others take the defaults."""
 

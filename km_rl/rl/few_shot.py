@@ -89,6 +89,12 @@ class FewShot(SelfDescribing):
         """
         self._expert = torch.cat([self._expert, self.rows(source)])
 
+    def forget(self, source: Any) -> None:
+        """Take pairs that were remembered out again."""
+        gone = self.rows(source)
+        found = (self._expert[:, None] == gone).all(-1).any(-1)
+        self._expert = self._expert[~found]
+
     def observe(self, source: Any) -> None:
         """Take in what a policy did in a round: `ROUND_PAIRS` of it; errors as `remember`."""
         self._policy = torch.cat([self._policy, self.some(source)])[-ROUNDS * ROUND_PAIRS :]

@@ -1,4 +1,4 @@
-r"""A new expert by writing: a discriminator that was trained on many experts and adapts by addition.
+r"""A new expert by writing: a discriminator trained on many, which adapts by addition.
 
     model = MetaDiscriminator.fit(tasks)
     model.remember(pairs_of_a_new_expert)         # no gradient: two sums
@@ -113,11 +113,9 @@ class MetaDiscriminator(FewShot):
         """As `FewShot`; both memories are written anew, with gradients."""
         held = None
         if left_out:
-            own = [torch.ones(x.shape[:-1], device=rows.device) for x in (expert, policy)]
-            zero = [torch.zeros_like(x) for x in own]
-            held = torch.stack(
-                [torch.cat([own[0], zero[1]], -1), torch.cat([zero[0], own[1]], -1)]
-            )
+            k, m = expert.shape[1], policy.shape[1]
+            own = torch.eye(2, device=rows.device).repeat_interleave(torch.tensor([k, m]), 1)
+            held = own[:, None].expand(-1, len(rows), -1)
         written = self.moments(self.write(self.prior(), expert), self.write(self.prior(), policy))
         return self.weigh(self.evidence(written, rows, held))
 
@@ -230,12 +228,6 @@ class MetaDiscriminator(FewShot):
         if self._scorer is None:
             self._scorer = Scorer(self)
         return torch.from_numpy(self._scorer(rows.numpy()))
-
-    def train(self, mode: bool = True) -> MetaDiscriminator:
-        """In training what is remembered would be in units that move: it is dropped."""
-        if mode:
-            self.clear()
-        return super().train(mode)
 
     @property
     def _both(self) -> tuple[Memories, Memories]:

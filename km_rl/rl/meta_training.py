@@ -82,6 +82,7 @@ class MetaTraining:
                 f"smaller most_pairs or query_pairs, or longer demonstrations."
             )
         self.model, self.tasks, self.recipe, self.steps = model.train(), tasks, recipe, 0
+        model.clear()
         model.stats.restart(tasks.rows)
         model.stats.freeze()
         self.optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
