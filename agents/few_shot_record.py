@@ -45,7 +45,7 @@ FIGURE = "auc.png"
 
 
 def write_files(points: Sequence[Point], folder: Path) -> list[Path]:
-    """The curves of each setting, and the figure; returns the paths.
+    """What was measured of each setting, and the figure if any AUC was; returns the paths.
 
     Raises:
         InputError: the folder cannot be written.
@@ -58,6 +58,8 @@ def write_files(points: Sequence[Point], folder: Path) -> list[Path]:
         write_csv(folder / f"{setting}.csv", COLUMNS, lines)
         for setting, lines in by_setting.items()
     ]
+    if not any(p.metric == "auc" for p in points):
+        return written
     with written_beside(folder / FIGURE) as beside:
         beside.write_bytes(png(figure(points)))
     return [*written, folder / FIGURE]

@@ -33,8 +33,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class HalfCheetahVelocity(gym.Wrapper):
     """HalfCheetah whose observation ends with the velocity to run at, another in each episode."""
 
-    def __init__(self, max_episode_steps: int | None = None, **settings: Any) -> None:
-        super().__init__(gym.make(env_id("HalfCheetah"), max_episode_steps=None, **settings))
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(gym.make(env_id("HalfCheetah"), **settings))
         inner = self.env.observation_space
         assert isinstance(inner, gym.spaces.Box)
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (inner.shape[0] + 1,), np.float64)
@@ -53,6 +53,11 @@ class HalfCheetahVelocity(gym.Wrapper):
         effort = EFFORT * float(np.square(action).sum())
         reward = nearness(obs, self.velocity) - effort
         return np.append(obs, self.velocity), reward, terminated, truncated, info
+
+
+def make_velocity(**settings: Any) -> gym.Env:
+    """What gymnasium makes under the id HalfCheetahVelocity-v0."""
+    return HalfCheetahVelocity(**settings)
 
 
 def nearness(obs: Array, velocity: float) -> float:

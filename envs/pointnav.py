@@ -18,7 +18,7 @@ import numpy as np
 
 HORIZON = 50
 STEP, PROCESS_STD, ACTION_STD, SPEED = 0.1, 0.05, 0.1, 0.7
-SIMULATED = 20
+SIMULATED = 40
 """Trajectories that the density of states is averaged over."""
 Array = np.ndarray[Any, np.dtype[Any]]
 

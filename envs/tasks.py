@@ -26,7 +26,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from envs import pointnav, swing
-from envs.cheetah import FASTEST, HalfCheetahVelocity, VelocityPolicy, nearness
+from envs.cheetah import FASTEST, VelocityPolicy, nearness
 from envs.demos import check, check_env, load
 from envs.make import env_id
 from km_rl.errors import InputError, at_least_one
@@ -46,13 +46,6 @@ TRAIN, HELD_OUT = 400, 24
 """Tasks of the cheap families."""
 VELOCITIES = 50, 25
 """Of halfcheetah-velocity, as in SMILe."""
-
-for _name, _maker, _steps in (
-    ("PointNav-v0", pointnav.PointNav, pointnav.HORIZON),
-    ("HalfCheetahVelocity-v0", HalfCheetahVelocity, 1000),
-):
-    if _name not in gym.registry:
-        gym.register(_name, _maker, max_episode_steps=_steps)
 
 
 class HeldOut(NamedTuple):
@@ -251,7 +244,7 @@ def _at(
         "half-trained": noisy(0.6),
         "perturbed": noisy(0.2),
     }
-    seen = {who: _run(act, rng) for who, act in acting.items()}
+    seen = {who: _run(act, rng, 1 + (who == "expert")) for who, act in acting.items()}
     beside = {who: _some(*seen[who][:2], POLICY_PAIRS, rng) for who in list(acting)[1:]}
     task = Task(f"{velocity:.2f} m/s", _some(*seen["expert"][:2], PAIRS, rng), beside)
 
@@ -262,7 +255,7 @@ def _at(
 
 
 def _run(
-    act: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator, episodes: int = 2
+    act: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator, episodes: int
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Observations (n, T + 1, 17) and actions (n, T, 6) of episodes of HalfCheetah; the return."""
     env = gym.make(env_id("HalfCheetah"))
@@ -287,7 +280,7 @@ def _gaits(files: Sequence[Path], rng: np.random.Generator) -> Family:
             f"{len(files)} experts were given where halfcheetah-gait needs at least 6, of which "
             f"2 are held out: name a file of demonstrations for each agent with --experts."
         )
-    *seen, paid = _run(lambda obs: rng.uniform(-1, 1, (1, 6)), rng)
+    *seen, paid = _run(lambda obs: rng.uniform(-1, 1, (1, 6)), rng, 2)
     random = _some(*seen, POLICY_PAIRS, rng)
     cases = [_gait(path, random, paid, rng) for path in files]
     train = len(files) - len(files) // 3
