@@ -141,7 +141,7 @@ class Comparison:
 
     def measure(self, tell: Callable[[str], None] = print) -> list[Point]:
         """Every number, those that are not there yet being measured now."""
-        points = []
+        points: list[Point] = []
         for seed in self.config.seeds:
             for setting in self.config.settings:
                 points += self._aucs(setting, seed)

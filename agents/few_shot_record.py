@@ -107,12 +107,13 @@ def figure(points: Sequence[Point]) -> Figure:
         curves = _curves(points)
         for (setting, curve), colour in zip(curves.items(), cycle(PALETTE), strict=False):
             k, spreads = list(curve), list(curve.values())
-            style = {"color": "#777777", "ls": (0, (5, 2))} if setting == ORACLE else {}
-            style = style or {"color": colour, "marker": "o", "ms": 3}
-            axes.plot(k, [s.value for s in spreads], lw=1.5, label=setting, **style)
+            true = setting == ORACLE
+            colour, marker = ("#777777", "") if true else (colour, "o")
+            values, line = [s.value for s in spreads], (0, (5, 2)) if true else "-"
+            axes.plot(k, values, lw=1.5, ms=3, color=colour, marker=marker, ls=line, label=setting)
             if all(s.low is not None for s in spreads):
                 low, high = ([getattr(s, end) for s in spreads] for end in ("low", "high"))
-                axes.fill_between(k, low, high, color=style["color"], alpha=0.15, lw=0)
+                axes.fill_between(k, low, high, color=colour, alpha=0.15, lw=0)
         ticks = sorted({k for curve in curves.values() for k in curve})
         axes.set_xscale("log", base=2)
         axes.set_xticks(ticks, [str(k) for k in ticks])

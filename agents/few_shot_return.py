@@ -73,12 +73,12 @@ def by_few_shot(
     for _ in range(MEASURES):
         net.observe(case.task.policies["random"])
     learner = ppo(RewardVecEnvWrapper(venv, net.reward_fn), seed, settings)
-    curve = Curve([0], [measure.score(learner)])
+    at, scores = [0], [measure.score(learner)]
     for _ in range(MEASURES):
         learner.learn(steps // MEASURES, ObserveRollouts(net), reset_num_timesteps=False)
-        curve.steps.append(learner.num_timesteps)
-        curve.values.append(measure.score(learner))
-    return curve
+        at.append(learner.num_timesteps)
+        scores.append(measure.score(learner))
+    return Curve(at, scores)
 
 
 def by_classical(
@@ -92,13 +92,14 @@ def by_classical(
     with tempfile.TemporaryDirectory() as empty:
         kind = Cloning if config.algorithm == "bc" else Adversary
         imitator = kind(config, task, RoundMeans(empty))
-        curve = Curve([0], [measure.score(imitator.learner)])
+        at, scores = [0], [measure.score(imitator.learner)]
         while imitator.steps + imitator.round_steps <= steps:
             imitator.round()
-            if imitator.steps * MEASURES // steps > curve.steps[-1] * MEASURES // steps:
-                curve.steps.append(imitator.steps)
-                curve.values.append(measure.score(imitator.learner))
-    return curve
+            last = imitator.steps + imitator.round_steps > steps
+            if last or imitator.steps * MEASURES // steps > at[-1] * MEASURES // steps:
+                at.append(imitator.steps)
+                scores.append(measure.score(imitator.learner))
+    return Curve(at, scores)
 
 
 def _told(case: HeldOut) -> tuple[Measured, Measured]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -34,6 +34,8 @@ from km_rl.rl.episodes import Pairs, pairs
 from km_rl.rl.tasks import Task
 
 Name = Literal["pointnav", "pendulum", "halfcheetah-velocity", "halfcheetah-gait"]
+Seen = tuple[np.ndarray, np.ndarray]
+"""Observations (n, T + 1, Ds) and actions (n, T, Da) of n episodes."""
 Reward = Callable[[np.ndarray], float]
 LogRatio = Callable[[np.ndarray, np.ndarray], np.ndarray]
 PAIRS = 1024
@@ -110,7 +112,7 @@ def load_family(
         return _velocities(experts, rng)
     if name == "halfcheetah-gait":
         return _gaits(experts, rng)
-    raise InputError(f"family is '{name}': one of {', '.join(Name.__args__)} is expected.")  # type: ignore[attr-defined]
+    raise InputError(f"family is '{name}': one of {', '.join(get_args(Name))} is expected.")
 
 
 def make_task_vec(family: Family, case: HeldOut, n_envs: int, seed: int) -> DummyVecEnv:
@@ -194,12 +196,13 @@ def _drawn(
 ) -> _Drawn:
     seen = {who: rollouts(policy, EPISODES, rng) for who, policy in others.items()}
     own = rollouts(expert, EPISODES, rng)
-    beside = {who: _some(*rolled, POLICY_PAIRS, rng) for who, rolled in seen.items()}
-    return _Drawn(Task(name, _some(*own, PAIRS, rng), beside), own[0], seen["random"][0])
+    beside = {who: _some(rolled, POLICY_PAIRS, rng) for who, rolled in seen.items()}
+    return _Drawn(Task(name, _some(own, PAIRS, rng), beside), own[0], seen["random"][0])
 
 
-def _some(obs: np.ndarray, acts: np.ndarray, n: int, rng: np.random.Generator) -> Pairs:
-    """n pairs at random of episodes (., T + 1, Ds) and (., T, Da)."""
+def _some(seen: Seen, n: int, rng: np.random.Generator) -> Pairs:
+    """n pairs of some episodes at random."""
+    obs, acts = seen
     states = obs[:, :-1].reshape(-1, obs.shape[-1])
     actions = acts.reshape(-1, acts.shape[-1])
     chosen = rng.permutation(len(states))[:n]
@@ -245,19 +248,19 @@ def _at(
         "perturbed": noisy(0.2),
     }
     seen = {who: _run(act, rng, 1 + (who == "expert")) for who, act in acting.items()}
-    beside = {who: _some(*seen[who][:2], POLICY_PAIRS, rng) for who in list(acting)[1:]}
-    task = Task(f"{velocity:.2f} m/s", _some(*seen["expert"][:2], PAIRS, rng), beside)
+    beside = {who: _some(seen[who][0], POLICY_PAIRS, rng) for who in list(acting)[1:]}
+    task = Task(f"{velocity:.2f} m/s", _some(seen["expert"][0], PAIRS, rng), beside)
 
     def reward(obs: np.ndarray) -> float:
         return nearness(obs, velocity)
 
-    return _Drawn(task, seen["expert"][0], seen["random"][0]), reward
+    return _Drawn(task, seen["expert"][0][0], seen["random"][0][0]), reward
 
 
 def _run(
     act: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator, episodes: int
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Observations (n, T + 1, 17) and actions (n, T, 6) of episodes of HalfCheetah; the return."""
+) -> tuple[Seen, float]:
+    """What was seen in episodes of HalfCheetah, and their mean return."""
     env = gym.make(env_id("HalfCheetah"))
     states, actions, paid = [], [], 0.0
     for _ in range(episodes):
@@ -271,7 +274,7 @@ def _run(
             done = terminated or truncated
         states.append(obs)
         actions.append(acts)
-    return np.array(states), np.array(actions), paid
+    return (np.array(states), np.array(actions)), paid
 
 
 def _gaits(files: Sequence[Path], rng: np.random.Generator) -> Family:
@@ -280,8 +283,8 @@ def _gaits(files: Sequence[Path], rng: np.random.Generator) -> Family:
             f"{len(files)} experts were given where halfcheetah-gait needs at least 6, of which "
             f"2 are held out: name a file of demonstrations for each agent with --experts."
         )
-    *seen, paid = _run(lambda obs: rng.uniform(-1, 1, (1, 6)), rng, 2)
-    random = _some(*seen, POLICY_PAIRS, rng)
+    seen, paid = _run(lambda obs: rng.uniform(-1, 1, (1, 6)), rng, 2)
+    random = _some(seen, POLICY_PAIRS, rng)
     cases = [_gait(path, random, paid, rng) for path in files]
     train = len(files) - len(files) // 3
     return Family(

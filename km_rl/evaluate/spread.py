@@ -86,7 +86,7 @@ def stratified(values: Sequence[Sequence[float]] | np.ndarray) -> Spread:
     """
     x = np.asarray(values, dtype=np.float64)
     flat = _checked(x)
-    return Spread(*(_stratified(x, flat, of) for of in (np.mean, iqm)), len(x))
+    return Spread(_stratified(x, flat, np.mean), _stratified(x, flat, iqm), len(x))
 
 
 def _stratified(x: np.ndarray, flat: np.ndarray, statistic: Callable[..., np.ndarray]) -> Estimate:

@@ -39,6 +39,9 @@ class FewShot(SelfDescribing):
         options: what else a kind of model is built from; saved with it.
     """
 
+    _expert: Tensor
+    _policy: Tensor
+
     def __init__(self, state: int, rest: int, **options: Any) -> None:
         super().__init__()
         self.state, self.rest = state, rest
@@ -106,8 +109,8 @@ class FewShot(SelfDescribing):
     @torch.no_grad()
     def forward(self, rows: Tensor) -> Tensor:
         """The logits (N,) of pairs (N, D), given what was remembered and observed."""
-        given = (x[None].to(rows) for x in (self._expert, self._policy))
-        return self.logits_expert_is_high(*given, rows[None])[0]
+        expert, policy = (x[None].to(rows) for x in (self._expert, self._policy))
+        return self.logits_expert_is_high(expert, policy, rows[None])[0]
 
     def rows(self, source: Any) -> Tensor:
         """Pairs of any source as rows (N, D).

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import few_shot_tasks
 import pytest
@@ -88,7 +89,7 @@ def test_merged_memories_are_one_written_by_both_teachers() -> None:
     both.remember(_pairs(30, -1.0, 1))
     one.merge(other)
     torch.testing.assert_close(_told(one), _told(both))
-    other.priors[0].mean.data += 1  # type: ignore[union-attr,operator]
+    next(other.priors.parameters()).data += 1
     with pytest.raises(InputError, match="differently trained"):
         one.merge(other)
 
@@ -113,8 +114,8 @@ def test_pairs_left_out_score_as_if_the_memories_had_been_written_without_them(
     told = net.logits_expert_is_high(expert[None], policy[None], rows[None], left_out=True)[0]
     for i in range(11):
         mine = torch.arange(11) != i
-        given = [x[None] for x in (expert[mine[:6]], policy[mine[6:]])]
-        alone = net.logits_expert_is_high(*given, rows[None, i : i + 1])
+        own, other = (x[None] for x in (expert[mine[:6]], policy[mine[6:]]))
+        alone = net.logits_expert_is_high(own, other, rows[None, i : i + 1])
         torch.testing.assert_close(told[i], alone[0, 0], rtol=1e-7, atol=1e-7)
 
 
@@ -141,7 +142,7 @@ class _Loss(torch.nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, *given: Tensor) -> Tensor:
+    def forward(self, *given: Any) -> Tensor:
         logits = self.net.logits_expert_is_high(*given)
         return (logits * torch.arange(1, logits.numel() + 1).to(logits)).sum()
 

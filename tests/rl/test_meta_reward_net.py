@@ -13,6 +13,7 @@ from imitation.rewards.reward_wrapper import RewardVecEnvWrapper
 
 from km_rl.errors import InputError
 from km_rl.rl import FewShotRewardNet, MetaDiscriminator
+from km_rl.rl.meta_reward_net import ObserveRollouts
 from km_rl.rl.tasks import rows_of
 
 TINY = {"slots": 6, "code": 3, "hidden": 5}
@@ -58,15 +59,14 @@ def test_what_is_remembered_survives_training_mode_and_can_be_forgotten() -> Non
 
 
 def test_an_agent_is_paid_by_it_and_its_rollouts_are_seen() -> None:
-    from km_rl.rl.meta_reward_net import ObserveRollouts
-
     venv = tiny_agents.environments(tiny_agents.PENDULUM)
     spaces = venv.observation_space, venv.action_space
-    net = FewShotRewardNet(*spaces, MetaDiscriminator(3, 1, **TINY))
-    before = net.model.written().memories[0].cov.clone()  # type: ignore[attr-defined]
+    model = MetaDiscriminator(3, 1, **TINY)
+    net = FewShotRewardNet(*spaces, model)
+    before = model.written().memories[0].cov.clone()
     learner = tiny_agents.ppo(RewardVecEnvWrapper(venv, net.reward_fn))
     learner.learn(tiny_agents.ROUND, ObserveRollouts(net))
-    after = net.model.written().memories[0].cov  # type: ignore[attr-defined]
+    after = model.written().memories[0].cov
     assert torch.equal(before[0], after[0]) and not torch.allclose(before[1], after[1])
 
 
