@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from km_rl.rl.discriminator import Discriminator
     from km_rl.rl.episodes import Pairs, pairs
     from km_rl.rl.meta import MetaDiscriminator
-    from km_rl.rl.meta_reward_net import FewShotRewardNet
+    from km_rl.rl.meta_reward_net import FewShotRewardNet, ObserveRollouts
     from km_rl.rl.options import Options
     from km_rl.rl.reward_net import KanervaRewardNet
     from km_rl.rl.tasks import Task
@@ -25,6 +25,7 @@ _HOME = {
     "KanervaCallback": "km_rl.rl.callbacks",
     "KanervaRewardNet": "km_rl.rl.reward_net",
     "MetaDiscriminator": "km_rl.rl.meta",
+    "ObserveRollouts": "km_rl.rl.meta_reward_net",
     "Options": "km_rl.rl.options",
     "Pairs": "km_rl.rl.episodes",
     "Task": "km_rl.rl.tasks",
@@ -37,6 +38,7 @@ __all__ = [
     "KanervaCallback",
     "KanervaRewardNet",
     "MetaDiscriminator",
+    "ObserveRollouts",
     "Options",
     "Pairs",
     "Task",

@@ -12,8 +12,7 @@ from few_shot_tasks import ACTION, STATE
 from imitation.rewards.reward_wrapper import RewardVecEnvWrapper
 
 from km_rl.errors import InputError
-from km_rl.rl import FewShotRewardNet, MetaDiscriminator
-from km_rl.rl.meta_reward_net import ObserveRollouts
+from km_rl.rl import FewShotRewardNet, MetaDiscriminator, ObserveRollouts
 from km_rl.rl.tasks import rows_of
 
 TINY = {"slots": 6, "code": 3, "hidden": 5}
