@@ -83,7 +83,14 @@ class MetaConfig:
     setting: str
     recipe: MetaRecipe
     tasks: int
-    folder: Path
+    digest: str
+    run_dir: Path
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        name = f"{self.setting}-{self.recipe.seed}"
+        return self.run_dir / "few-shot" / self.family / name
 
 
 def build(setting: Setting, tasks: Tasks) -> FewShot:
@@ -112,8 +119,7 @@ def meta_trained(family: Family, name: str, recipe: MetaRecipe, run_dir: Path) -
     if not setting.trained:
         model.stats.restart(tasks.rows)
         return model.eval()
-    folder = run_dir / "few-shot" / family.name / f"{name}-{recipe.seed}"
-    config = MetaConfig(family.name, name, recipe, len(tasks), folder)
+    config = MetaConfig(family.name, name, recipe, len(tasks), tasks.digest, run_dir)
     _train(MetaTraining(model, tasks, recipe), config)
     return model.eval()
 

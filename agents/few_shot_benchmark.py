@@ -33,6 +33,7 @@ from km_rl.errors import InputError
 from km_rl.rl.episodes import Pairs, pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.meta_training import MetaRecipe
+from km_rl.rl.tasks import Tasks
 from km_rl.train.recipe import at_least
 
 POLICY_PAIRS, QUERIES = 256, 256
@@ -135,6 +136,7 @@ class Comparison:
             raise InputError(
                 f"--tasks is {config.tasks} where {n} experts were held out: give at most {n}."
             )
+        self.digest = Tasks(self.family.train).digest
         most = max(*config.auc_pairs, config.pairs)
         self.exam = examination(self.family, most, POLICY_PAIRS, QUERIES)
         self.returns = config.run_dir / "few-shot" / config.family / "returns.jsonl"
@@ -177,7 +179,7 @@ class Comparison:
         for task in range(c.tasks):
             case = self.family.held_out[task]
             key = {"agent": name, "seed": seed, "task": case.task.name, "pairs": c.pairs}
-            key |= {"steps": c.steps, "train": len(self.family.train), "meta": asdict(c.meta)}
+            key |= {"steps": c.steps, "digest": self.digest, "meta": asdict(c.meta)}
             curve = self._known(key)
             if curve is None:
                 curve = self._learn(name, seed, task)

@@ -30,6 +30,15 @@ ROUNDS = 4
 """Rounds that its history reaches back; a memory's fades instead, to as many pairs in all."""
 
 
+BOUND = 10.0
+"""The longest logit that is paid for."""
+
+
+def bounded(logits: Tensor, bound: float = BOUND) -> Tensor:
+    """Logits that are no longer than ``bound``, in the same order."""
+    return bound * (logits / bound).tanh()
+
+
 class FewShot(SelfDescribing):
     """The logit of a pair, given a few pairs of an expert and some of a policy.
 
@@ -110,7 +119,7 @@ class FewShot(SelfDescribing):
     def forward(self, rows: Tensor) -> Tensor:
         """The logits (N,) of pairs (N, D), given what was remembered and observed."""
         expert, policy = (x[None].to(rows) for x in (self._expert, self._policy))
-        return self.logits_expert_is_high(expert, policy, rows[None])[0]
+        return bounded(self.logits_expert_is_high(expert, policy, rows[None])[0])
 
     def rows(self, source: Any) -> Tensor:
         """Pairs of any source as rows (N, D).

@@ -31,7 +31,7 @@ from km_rl.core.prior import MemoryPrior
 from km_rl.errors import InputError, above_zero, at_least_one
 from km_rl.rl.channel import Channel
 from km_rl.rl.evidence import Evidence, consult
-from km_rl.rl.few_shot import ROUNDS, FewShot
+from km_rl.rl.few_shot import BOUND, ROUNDS, FewShot, bounded
 from km_rl.rl.heads import Ratio
 from km_rl.rl.scorer import Scorer
 
@@ -57,7 +57,7 @@ class MetaOptions:
     """Width of the perceptrons."""
     noise_var: float = 0.1
     """Where the variance of codes around their read-out starts; it is trained."""
-    bound: float = 10.0
+    bound: float = BOUND
     """The longest logit."""
 
     def validate(self) -> None:
@@ -155,8 +155,7 @@ class MetaDiscriminator(FewShot):
         """The logits (*, N) that follow from it."""
         shape = evidence[0].log_prob.shape[1:]
         flat = [Evidence(*(x.flatten(1, len(shape)) for x in e)) for e in evidence]
-        bound = self.options.bound
-        return bound * (self.head(flat) / bound).tanh().unflatten(0, shape)
+        return bounded(self.head(flat), self.options.bound).unflatten(0, shape)
 
     @torch.no_grad()
     def remember(self, source: Any) -> None:

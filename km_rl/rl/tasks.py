@@ -11,6 +11,7 @@ Axes: ``B`` episodes, ``k`` pairs remembered, ``m`` pairs of the policy, ``q`` q
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -71,6 +72,11 @@ class Tasks:
     def __len__(self) -> int:
         """How many tasks there are."""
         return len(self.tasks)
+
+    @property
+    def digest(self) -> str:
+        """The same for the same pairs of the same tasks."""
+        return hashlib.sha256(self.rows.numpy().tobytes()).hexdigest()[:16]
 
     @property
     def fewest(self) -> int:

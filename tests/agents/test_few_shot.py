@@ -23,6 +23,7 @@ from agents.few_shot_teachers import Teachers, distances, taught
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
 from km_rl.evaluate.results import read
+from km_rl.rl.episodes import pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
@@ -187,13 +188,32 @@ def test_intervals_are_there_from_three_seeds_on(tmp_path: Path) -> None:
 def test_a_teacher_is_forgotten_and_two_are_merged(family: Family) -> None:
     model = MetaDiscriminator.fit(family.train, RECIPE, slots=6, code=3, hidden=5)
     teachers = Teachers(*(case.task.expert.take(torch.arange(9)) for case in family.held_out))
-    paths = {arm: taught(model, family, teachers, 4, 0, arm) for arm in ("one", "forgotten")}
-    assert paths["one"].shape == (12, 50, 2)
-    assert len(distances(paths["one"], teachers)) == 2
+    assert taught(model, family, teachers, 4, 0, "forgotten").shape == (12, 50, 2)
     for ours, theirs in zip(model.expert, _told(model, teachers), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
     with pytest.raises(InputError, match="'none' is not one of"):
         taught(model, family, teachers, 4, 0, "none")
+
+
+def test_the_script_draws_where_agents_of_teachers_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teachers = import_module("scripts.few_shot_teachers")
+    monkeypatch.setattr(teachers, "taught", lambda *_: np.zeros((12, 50, 2)))
+    teachers.main(["--preset", "debug", "--run-dir", str(tmp_path)])
+    *told, where = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told] == ["one", "both", "forgotten"]
+    assert Path(where).stat().st_size > 1000
+
+
+def test_distances_are_those_from_the_nearest_pair() -> None:
+    paths = np.zeros((3, 5, 2)) + np.arange(5)[:, None]
+    apart = ({"obs": torch.tensor(x), "acts": torch.zeros(2, 1)} for x in NEAR_AND_FAR)
+    found = distances(paths, Teachers(*map(pairs, apart)))
+    assert found == pytest.approx((1.0, 5.0))
+
+
+NEAR_AND_FAR = ([[4.0, 5.0], [0.0, 0.0]], [[4.0, -1.0], [9.0, 4.0]])
 
 
 def _told(model: MetaDiscriminator, teachers: Teachers) -> Any:
