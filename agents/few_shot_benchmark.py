@@ -105,7 +105,7 @@ class FewShotConfig:
         """The same with the sizes of its preset."""
         if self.preset == "full":
             return self
-        meta = MetaRecipe(20, 4, 4, 32, 64, 16, learning_rate=2e-3)
+        meta = MetaRecipe(20, 4, 4, 32, 64, 16)
         tiny = {"train": 8, "held_out": 3, "steps": 4096, "auc_pairs": (8, 32), "meta": meta}
         return replace(self, run_dir=self.run_dir / "debug", **tiny)  # type: ignore[arg-type]
 

@@ -7,6 +7,7 @@ the true densities learn nothing at all.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, TypeVar, cast
 
 import torch
@@ -41,7 +42,8 @@ class Attention(FewShot):
     """Cross-attention from a pair to what was given (as in attentive neural processes, Kim 2019).
 
     From the expert's pairs and from the policy's it reads an average of their codes, weighted by
-    a softmax over how well keys match, and the log of the weights' sum: how much there was.
+    a softmax over how well keys match, and the log of the weights' sum: how much there was. The
+    head sees these, the pair's own code and, as the memory's does, how far the two lie apart.
 
     Args:
         keys: match states, or states and, beside them, whole pairs.
@@ -62,7 +64,7 @@ class Attention(FewShot):
         self.query = nn.ModuleList(nn.Linear(hidden, code) for _ in self.widths)
         self.key = nn.ModuleList(nn.Linear(hidden, code) for _ in self.widths)
         self.value = mlp(width, hidden, code)
-        told = code + len(self.widths) * 2 * (code + HEADS)
+        told = code + len(self.widths) * 2 * (2 * code + HEADS)
         self.head = mlp(told, hidden, 1)
 
     def logits_expert_is_high(
@@ -77,14 +79,18 @@ class Attention(FewShot):
             everything = torch.eye(k + m, dtype=torch.bool, device=rows.device)
             own = [everything[:, :k], everything[:, k:]]
         x = self.stats(rows)
-        told = [self.value(x)]
+        told = [code := self.value(x)]
         for given, mine in zip((expert, policy), own, strict=True):
-            told += self._read(self.stats(given), x, mine)
+            for read, amount in self._read(self.stats(given), x, mine):
+                told += [read, (code - read).square(), amount]
         return self.head(torch.cat(told, -1))[..., 0]
 
-    def _read(self, given: Tensor, x: Tensor, own: Tensor | None) -> list[Tensor]:
-        """What is read from ``given`` (B, k, D) at x (B, N, D), for each kind of key."""
-        value, told = _heads(self.value(given)), []
+    def _read(
+        self, given: Tensor, x: Tensor, own: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """What is read from ``given`` (B, k, D) at x (B, N, D) by each kind of key, and how much
+        there is: (B, N, code) and (B, N, HEADS)."""
+        value = _heads(self.value(given))
         for width, embed, query, key in zip(
             self.widths, self.embed, self.query, self.key, strict=True
         ):
@@ -94,8 +100,7 @@ class Attention(FewShot):
             if own is not None:
                 match = match.masked_fill(own, -torch.inf)
             read = (match.softmax(-1) @ value).movedim(1, 2).flatten(-2)
-            told += [read, match.logsumexp(-1).movedim(1, 2)]
-        return told
+            yield read, match.logsumexp(-1).movedim(1, 2)
 
 
 def _heads(x: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ CLIP_NORM = 5.0
 class MetaRecipe:
     """How a discriminator is trained on many experts."""
 
-    steps: int = 3000
+    steps: int = 1500
     """Gradient steps."""
     batch: int = 16
     """Episodes, each of another task, in one."""
@@ -42,7 +42,7 @@ class MetaRecipe:
     queries: Literal["held_out", "left_out", "written"] = "held_out"
     """Told apart are pairs that were not remembered; those that were, each left out of its own
     score; or, for comparison, those that were, as they are."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Adam's step size at the start; it falls along a cosine."""
     seed: int = 0
     """Of the net and of the episodes."""
