@@ -101,6 +101,14 @@ class FewShotConfig:
         if not self.seeds or not self.auc_pairs or not {*self.settings, *self.agents}:
             raise InputError("There is nothing to compare: name seeds, pairs and settings.")
 
+    @property
+    def experiment(self) -> str:
+        """Its name in the results; it tells what is not the usual."""
+        usual = FewShotConfig.pairs
+        name = f"few-shot-{self.family}"
+        name += "" if self.pairs == usual else f"-{self.pairs}pairs"
+        return name if self.preset == "full" else f"{name}-{self.preset}"
+
     def resolved(self) -> FewShotConfig:
         """The same with the sizes of its preset."""
         if self.preset == "full":

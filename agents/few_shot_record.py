@@ -4,12 +4,12 @@
 
     results/
     ├── summary.csv                 see `km_rl.evaluate.results`
-    └── few-shot-<family>/
+    └── few-shot-<family>/          (-<n>pairs, where agents had other than 16)
         ├── <setting>.csv           pairs,metric,value,seed,task: what was measured, one by one
         └── auc.png                 AUC against pairs of a held-out expert
 
-The metrics of a setting in summary.csv; intervals by the bootstrap, stratified by tasks, once
-there are three seeds:
+A setting's file and the figure are written anew: record all with one command. The metrics of a
+setting in summary.csv; intervals by the bootstrap, stratified by tasks, from three seeds on:
 
 ==============================  =================================================================
 ``auc@<k>``                     mean over held-out tasks and seeds, told k pairs

@@ -26,7 +26,7 @@ from agents.true_return import SEED, Measured, TrueReturn
 from envs.make import make_vec
 from envs.tasks import Family, HeldOut, make_task_vec
 from km_rl.rl.episodes import Pairs
-from km_rl.rl.few_shot import FewShot
+from km_rl.rl.few_shot import ROUNDS, FewShot
 from km_rl.rl.meta_reward_net import FewShotRewardNet, ObserveRollouts
 
 CLASSICAL: Mapping[str, Mapping[str, Any]] = {
@@ -70,7 +70,7 @@ def by_few_shot(
     net = FewShotRewardNet(venv.observation_space, venv.action_space, model)
     model.clear()
     net.remember(told)
-    for _ in range(MEASURES):
+    for _ in range(ROUNDS):
         net.observe(case.task.policies["random"])
     learner = ppo(RewardVecEnvWrapper(venv, net.reward_fn), seed, settings)
     at, scores = [0], [measure.score(learner)]

@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
         words = (Path(w).name if w.endswith((".npz", ".safetensors")) else w for w in arguments)
         command = shlex.join(["python", "scripts/few_shot.py", *words])
         made = (hardware(), command, commit() or "")
-        files = record(points, f"few-shot-{config.family}", made, config.record)
+        files = record(points, config.experiment, made, config.record)
     for path in files:
         print(path)
 

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{arm:12}ends {first:.2f} from the first teacher, {second:.2f} from the second")
     folder = comparison.returns.parent
     if config.record is not None:
-        folder = config.record / f"few-shot-{config.family}"
+        folder = config.record / config.experiment
         folder.mkdir(parents=True, exist_ok=True)
     with written_beside(folder / FIGURE) as beside:
         beside.write_bytes(png(figure(paths, teachers)))

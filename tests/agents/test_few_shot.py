@@ -162,7 +162,7 @@ def test_the_script_compares_goes_on_and_records(
     assert {("kanerva", "auc@8"), ("kanerva", "return_iqm"), ("oracle", "auc@32")} <= found.keys()
     assert ("bc", "probability_kanerva_better") in found
     assert found["knn", "auc@8"].low is None
-    place = tmp_path / "few-shot-pointnav"
+    place = tmp_path / "few-shot-pointnav-debug"
     with (place / "kanerva.csv").open(newline="") as file:
         written = [line for line in csv.DictReader(file) if line["metric"] == "auc"]
     at_8 = [float(line["value"]) for line in written if line["pairs"] == "8"]
