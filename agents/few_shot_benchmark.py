@@ -124,6 +124,11 @@ def _acting() -> list[str]:
     return [*fit, *CLASSICAL]
 
 
+def spoken(line: str) -> None:
+    """Print at once, wherever it goes."""
+    print(line, flush=True)
+
+
 class Comparison:
     """What is compared, and what was measured so far.
 
@@ -149,7 +154,7 @@ class Comparison:
         self.exam = examination(self.family, most, POLICY_PAIRS, QUERIES)
         self.returns = config.run_dir / "few-shot" / config.family / "returns.jsonl"
 
-    def measure(self, tell: Callable[[str], None] = print) -> list[Point]:
+    def measure(self, tell: Callable[[str], None] = spoken) -> list[Point]:
         """Every number, those that are not there yet being measured now."""
         points: list[Point] = []
         for seed in self.config.seeds:
