@@ -98,7 +98,7 @@ def figure(paths: Mapping[str, np.ndarray], teachers: Teachers) -> Figure:
                 axes.plot(*path.T, color="#777777", lw=0.8)
                 axes.plot(*path[-1], color="#333333", marker="o", ms=3)
             for name, pairs, colour in zip(Teachers._fields, teachers, PALETTE, strict=False):
-                axes.scatter(*pairs.state.T, s=6, color=colour, label=f"{name} teacher's pairs")
+                axes.scatter(*pairs.state.T, 6, colour, zorder=3, label=f"{name} teacher's pairs")
             axes.set(title=arm, aspect="equal")
         row[0].legend(loc="best", fontsize=6)
     return drawn
