@@ -4,13 +4,14 @@ VENV   ?= .venv
 NEWEST := .venv-newest
 PRESET  ?= full
 ENV     ?= HalfCheetah
+FAMILY  ?= pointnav
 STEPS   ?= 1500000
 SEEDS   ?= 0 1 2 3 4
 WORKERS ?= 2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup train imitation retrieval paper test test-newest lint bench clean
+.PHONY: setup train imitation few-shot retrieval paper test test-newest lint bench clean
 
 setup: $(READY)  ## the environment, .venv
 
@@ -24,6 +25,9 @@ imitation: $(READY)  ## the memory against its rivals on one expert: ENV, DEMOS=
 		--trajectories $$n --steps $(STEPS) --seeds $(SEEDS) --workers $(WORKERS) || exit; done
 	$(BIN)/python scripts/novelty.py --env $(ENV) $(DEMOS:%=--demos %)
 	$(BIN)/python scripts/benchmark.py discriminator
+
+few-shot: $(READY)  ## a new expert from 16 pairs: FAMILY, PRESET=debug in two minutes
+	$(BIN)/python scripts/few_shot.py --family $(FAMILY) --preset $(PRESET)
 
 test: $(READY)  ## every test but the slow and the CUDA ones
 	$(BIN)/python -m pytest

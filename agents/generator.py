@@ -47,6 +47,7 @@ SMALL = PpoSettings(n_steps=256, learning_rate=1e-3, width=64, log_std_init=0.0,
 PPO_SETTINGS = {
     "CartPole": replace(SMALL, gamma=0.98, ent_coef=0.01),
     "Pendulum": replace(SMALL, gamma=0.95),
+    "PointNav": replace(SMALL, gamma=0.95),
 }
 """By the name of the environment without its version; others take the defaults."""
 

@@ -28,6 +28,17 @@ class Pivot(NamedTuple):
     decimals: int
 
 
+FEW_SHOT = Pivot(
+    {
+        **{f"AUC, {k}": f"auc@{k}" for k in (8, 32, 128, 512)},
+        "ms to adapt": "adapt_ms@512",
+        "return": "return",
+        "IQM": "return_iqm",
+        "P(kanerva better)": "probability_kanerva_better",
+    },
+    3,
+)
+FAMILIES = ("pointnav", "pendulum", "halfcheetah-velocity", "halfcheetah-gait")
 PIVOTS = {
     "retrieval": Pivot(
         {
@@ -59,6 +70,7 @@ PIVOTS = {
         },
         3,
     ),
+    **{f"few-shot-{family}": FEW_SHOT for family in FAMILIES},
 }
 """By experiment; settings that have none of the columns are left out."""
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
@@ -250,8 +262,10 @@ def _provenance(rows: Sequence[Row]) -> str:
             LABELS.get(row.setting, row.setting)
         )
     told = []
+    bootstrapped = rows[0].experiment.startswith("few-shot-")
     if any(row.low is not None and not row.metric.startswith("return") for row in rows):
-        told.append("± is half the 95% interval over seeds (Student's t).")
+        how = "bootstrap, stratified by tasks" if bootstrapped else "Student's t"
+        told.append(f"± is half the 95% interval over seeds ({how}).")
     for (seeds, hardware, commit), labels in made.items():
         whose = f"{', '.join(dict.fromkeys(labels))}: " if len(made) > 1 else ""
         told.append(f"{whose}{seeds}, {hardware}, commit {commit}.")

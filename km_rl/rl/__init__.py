@@ -13,24 +13,35 @@ if TYPE_CHECKING:
     from km_rl.rl.callbacks import KanervaCallback, attach
     from km_rl.rl.discriminator import Discriminator
     from km_rl.rl.episodes import Pairs, pairs
+    from km_rl.rl.meta import MetaDiscriminator
+    from km_rl.rl.meta_reward_net import FewShotRewardNet, ObserveRollouts
     from km_rl.rl.options import Options
     from km_rl.rl.reward_net import KanervaRewardNet
+    from km_rl.rl.tasks import Task
 
 _HOME = {
     "Discriminator": "km_rl.rl.discriminator",
+    "FewShotRewardNet": "km_rl.rl.meta_reward_net",
     "KanervaCallback": "km_rl.rl.callbacks",
     "KanervaRewardNet": "km_rl.rl.reward_net",
+    "MetaDiscriminator": "km_rl.rl.meta",
+    "ObserveRollouts": "km_rl.rl.meta_reward_net",
     "Options": "km_rl.rl.options",
     "Pairs": "km_rl.rl.episodes",
+    "Task": "km_rl.rl.tasks",
     "attach": "km_rl.rl.callbacks",
     "pairs": "km_rl.rl.episodes",
 }
 __all__ = [
     "Discriminator",
+    "FewShotRewardNet",
     "KanervaCallback",
     "KanervaRewardNet",
+    "MetaDiscriminator",
+    "ObserveRollouts",
     "Options",
     "Pairs",
+    "Task",
     "attach",
     "pairs",
 ]

@@ -21,6 +21,7 @@ from km_rl.rl.heads import SURE, LeastSquares, Ratio
 
 if TYPE_CHECKING:
     from km_rl.rl.discriminator import Discriminator
+    from km_rl.rl.meta import MetaDiscriminator
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Function = Callable[[Array], Array]
@@ -29,8 +30,8 @@ Function = Callable[[Array], Array]
 class Scorer:
     """What a discriminator says now, whatever becomes of it."""
 
-    def __init__(self, net: Discriminator) -> None:
-        _, memories = net.written()
+    def __init__(self, net: Discriminator | MetaDiscriminator) -> None:
+        memories = net.written().memories
         self.mean = _array(net.stats.mean)
         self.scale = _array((net.stats.var + net.stats.EPS).rsqrt())
         self.limit, self.bound = net.stats.LIMIT, net.options.bound

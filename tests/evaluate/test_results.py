@@ -372,6 +372,22 @@ def test_the_table_of_an_imitation_has_the_best_setting_first() -> None:
     assert "Student" not in table and "95% interval, bootstrap" in table
 
 
+def test_the_table_of_a_few_shot_comparison() -> None:
+    made = ("a core", "python scripts/few_shot.py", "abc")
+    rows = [
+        Row("few-shot-pointnav", "kanerva", "auc@8", 0.95, 0.94, 0.97, 3, *made),
+        Row("few-shot-pointnav", "kanerva", "adapt_ms@512", 2.0, 1.5, 2.5, 3, *made),
+        Row("few-shot-pointnav", "bc", "return", 0.5, 0.4, 0.6, 3, *made),
+    ]
+    table = with_tables("<!-- results: few-shot-pointnav --><!-- /results -->", rows)
+    lines = [line for line in table.splitlines() if line.startswith("| ")]
+    assert lines[2:] == [
+        "| bc |  |  |  |  |  | 0.500 ± 0.100 |  |  |",
+        "| kanerva | 0.950 ± 0.015 |  |  |  | 2.000 ± 0.500 |  |  |  |",
+    ]
+    assert "(bootstrap, stratified by tasks)" in table and "Student" not in table
+
+
 def test_the_table_of_the_benchmarks() -> None:
     rows = [ROW, ROW._replace(experiment="memory-speed", setting="B=1 T=2", commit="d-dirty")]
     made = with_tables("<!-- results: benchmarks --><!-- /results -->", rows).splitlines()

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from km_rl.errors import InputError
-from km_rl.evaluate.spread import interval, iqm, probability_of_improvement, spread
+from km_rl.evaluate.spread import (
+    Estimate,
+    interval,
+    iqm,
+    probability_of_improvement,
+    spread,
+    stratified,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +53,22 @@ def test_the_interval_is_the_same_each_time_and_closes_where_nothing_varies() ->
     values = [3.0, 1.0, 4.0, 1.0, 5.0]
     assert spread(values) == spread(values)
     assert spread([2.0] * 4).iqm == (2, 2, 2)
+
+
+def test_strata_are_drawn_from_apart() -> None:
+    """Three runs of two tasks can be drawn in 27 x 27 equally likely ways."""
+    values = np.array([[0.0, 10.0], [1.0, 12.0], [3.0, 17.0]])
+    ways = [np.array(list(product(column, repeat=3))) for column in values.T]
+    every_way = np.array([np.concatenate(pair) for pair in product(*ways)])
+    found = stratified(values)
+    told: list[tuple[Callable[..., np.ndarray], Estimate]]
+    told = [(np.mean, found.mean), (iqm, found.iqm)]
+    for statistic, (value, low, high) in told:
+        exact = np.quantile(statistic(every_way, axis=-1), [0.025, 0.975])
+        assert value == pytest.approx(float(statistic(values.ravel(), axis=-1)))
+        assert [low, high] == pytest.approx(exact.tolist(), abs=0.2)
+    assert found.n == 3
+    assert stratified(values[:2]).mean == (5.75, None, None)
 
 
 def test_no_interval_from_two_values() -> None:

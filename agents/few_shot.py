@@ -1,0 +1,267 @@
+"""Few-shot discriminators side by side: trained on many experts, tested on new ones.
+
+::
+
+    runs/few-shot/<family>/<setting>-<seed>/
+    ├── config.json          every setting, and under "about" the commit, versions and hardware
+    ├── metrics.jsonl        ``step``, ``seconds`` and ``loss``, cross-entropy in nats
+    ├── tb/                  the same numbers as TensorBoard events
+    ├── training.pt          where the same command resumes
+    └── model.safetensors    the trained discriminator
+
+AUC is how often a further pair of the expert looks more like the expert than a pair of the even
+mixture of all other policies: Mann and Whitney's U over the number of pairs.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from agents.few_shot_rivals import Attention, DeepSet, NearestPair, Perceptron, matched, size
+from agents.logbook import Logbook
+from envs.tasks import Family, HeldOut
+from km_rl.errors import InputError, NonFiniteError, written_beside
+from km_rl.evaluate.spread import probability_of_improvement
+from km_rl.rl.few_shot import FewShot
+from km_rl.rl.meta import MetaDiscriminator
+from km_rl.rl.meta_training import MetaRecipe, MetaTraining
+from km_rl.rl.tasks import Tasks
+from km_rl.train.signals import noted_signals
+
+TRAINING, MODEL = "training.pt", "model.safetensors"
+LOG_EVERY, SAVE_EVERY = 50, 500
+SEED = 20_250_701
+"""Of the pairs that a discriminator is tested with, which are the same for all."""
+TIMED = 20
+"""Repeats of which the fastest is the time to adapt."""
+
+
+class Setting(NamedTuple):
+    """What is compared: a kind of model, its options, and how its training differs."""
+
+    model: type[FewShot]
+    options: Mapping[str, Any] = {}
+    recipe: Mapping[str, Any] = {}
+    trained: bool = True
+
+
+FASTER = {"learning_rate": 5e-3}
+"""Attention learns better by it than by the memory's step size."""
+SETTINGS: Mapping[str, Setting] = {
+    "kanerva": Setting(MetaDiscriminator),
+    "kanerva-ratio": Setting(MetaDiscriminator, {"head": "ratio"}),
+    "kanerva-h": Setting(MetaDiscriminator, {"channels": "h"}),
+    "kanerva-a": Setting(MetaDiscriminator, {"channels": "a"}),
+    "left-out": Setting(MetaDiscriminator, {}, {"queries": "left_out"}),
+    "no-leave-one-out": Setting(MetaDiscriminator, {}, {"queries": "written"}),
+    "attention": Setting(Attention, {"keys": "state"}, FASTER),
+    "attention-pairs": Setting(Attention, {"keys": "both"}, FASTER),
+    "deep-set": Setting(DeepSet),
+    "mlp-finetuned": Setting(Perceptron),
+    "mlp-scratch": Setting(Perceptron, trained=False),
+    "knn": Setting(NearestPair, trained=False),
+}
+"""By name; ``kanerva`` is the memory, ``oracle`` is there wherever densities are known."""
+ORACLE = "oracle"
+UNSIZED = (NearestPair,)
+
+
+@dataclass(frozen=True)
+class MetaConfig:
+    """A discriminator of one setting, and how it is trained."""
+
+    family: str
+    setting: str
+    recipe: MetaRecipe
+    tasks: int
+    digest: str
+    run_dir: Path
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        name = f"{self.setting}-{self.recipe.seed}"
+        return self.run_dir / "few-shot" / self.family / name
+
+
+def build(setting: Setting, tasks: Tasks) -> FewShot:
+    """A model at its start; rivals have as many parameters as the memory, as nearly as can be."""
+    sizes = tasks.state, tasks.rest
+    if setting.model is MetaDiscriminator or setting.model in UNSIZED:
+        return setting.model.build(*sizes, **setting.options)
+    parameters = size(MetaDiscriminator.build(*sizes))
+    return matched(setting.model, *sizes, parameters, **setting.options)
+
+
+def meta_trained(family: Family, name: str, recipe: MetaRecipe, run_dir: Path) -> FewShot:
+    """The discriminator of a setting, loaded where it is there, or trained from where it stands.
+
+    Raises:
+        InputError: no such setting, or a folder that holds another training.
+        NonFiniteError: the loss is NaN or infinite.
+        KeyboardInterrupt: after a signal, once everything is saved.
+    """
+    if name not in SETTINGS:
+        raise InputError(f"--settings names '{name}': give some of {', '.join(SETTINGS)}, oracle.")
+    setting, tasks = SETTINGS[name], Tasks(family.train)
+    recipe = MetaRecipe(**{**vars(recipe), **setting.recipe})
+    torch.manual_seed(recipe.seed)
+    model = build(setting, tasks)
+    if not setting.trained:
+        model.stats.restart(tasks.rows)
+        return model.eval()
+    config = MetaConfig(family.name, name, recipe, len(tasks), tasks.digest, run_dir)
+    _train(MetaTraining(model, tasks, recipe), config)
+    return model.eval()
+
+
+def _train(training: MetaTraining, config: MetaConfig) -> None:
+    """To the last step, from where the folder stands."""
+    book = Logbook(config, training.model, {})  # type: ignore[arg-type]
+    resume(training, config.folder / TRAINING)
+    book.start(training.steps)
+    try:
+        with noted_signals() as signals, _bar(training, config) as bar:
+            _steps(training, config, book, bar, signals)
+    finally:
+        book.close()
+    training.model.save(config.folder / MODEL)
+
+
+def _steps(
+    training: MetaTraining, config: MetaConfig, book: Logbook, bar: Any, signals: list[int]
+) -> None:
+    before = max((line["seconds"] for line in book.metrics()), default=0.0)
+    started, losses = time.perf_counter(), []
+    while training.steps < config.recipe.steps:
+        losses.append(training.step())
+        bar.update()
+        if not math.isfinite(losses[-1]):
+            raise NonFiniteError(
+                f"Stopped after {training.steps} steps: the loss is NaN or infinite; what is "
+                f"saved in '{config.folder}' is from before: start with another seed."
+            )
+        if training.steps % LOG_EVERY == 0:
+            seconds = before + time.perf_counter() - started
+            book.record(training.steps, seconds, {"loss": float(np.mean(losses))})
+            bar.set_postfix_str(f"loss {np.mean(losses):.3f}", refresh=False)
+            losses = []
+        last = training.steps == config.recipe.steps
+        if last or signals or training.steps % SAVE_EVERY == 0:
+            save(training, config.folder / TRAINING)
+        if signals:
+            raise KeyboardInterrupt(
+                f"Interrupted after {training.steps} steps: all is saved in '{config.folder}', "
+                f"and the same command goes on from there."
+            )
+
+
+def save(training: MetaTraining, path: Path) -> None:
+    """Write all that `resume` needs; it appears whole or not."""
+    whole = io.BytesIO()
+    torch.save(training.state(), whole)
+    with written_beside(path) as beside:
+        beside.write_bytes(whole.getbuffer())
+
+
+def resume(training: MetaTraining, path: Path) -> None:
+    """Go on from a file that `save` wrote, if there is one.
+
+    Raises:
+        InputError: the file is damaged, or of another model.
+    """
+    if not path.exists():
+        return
+    try:
+        training.restore(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # a file can be broken in any way
+        raise InputError(
+            f"'{path}' is not a whole save of this meta-training: delete its folder, or give "
+            f"another --run-dir."
+        ) from error
+
+
+def _bar(training: MetaTraining, config: MetaConfig) -> Any:
+    return tqdm(
+        total=config.recipe.steps,
+        initial=training.steps,
+        desc=f"{config.setting}-{config.recipe.seed}",
+        unit="step",
+        dynamic_ncols=True,
+        mininterval=0.5 if sys.stderr.isatty() else 30,
+    )
+
+
+class Examination(NamedTuple):
+    """Pairs (B, n, D) of each of B held-out experts: to be told, and to be told apart."""
+
+    expert: torch.Tensor
+    policy: torch.Tensor
+    expert_queries: torch.Tensor
+    policy_queries: torch.Tensor
+
+
+def examination(family: Family, most: int, policy_pairs: int, queries: int) -> Examination:
+    """The same for every discriminator; of the expert, the first k pairs are the k to be told.
+
+    Raises:
+        InputError: an expert has fewer pairs than are asked for.
+    """
+    tasks = Tasks([case.task for case in family.held_out])
+    every = torch.arange(len(tasks))
+    generator = torch.Generator().manual_seed(SEED)
+    mixed = torch.ones(len(tasks), dtype=torch.bool)
+    return Examination(*tasks.draw(every, most, policy_pairs, queries, mixed, generator))
+
+
+@torch.no_grad()
+def aucs(model: FewShot, exam: Examination, pairs: int) -> list[float]:
+    """The AUC on each held-out task, of a model that is told ``pairs`` pairs of its expert."""
+    rows = torch.cat([exam.expert_queries, exam.policy_queries], 1)
+    logits = model.logits_expert_is_high(exam.expert[:, :pairs], exam.policy, rows)
+    return _aucs(logits.numpy(), exam)
+
+
+def oracle_aucs(cases: list[HeldOut], exam: Examination) -> list[float] | None:
+    """That of the true densities' ratio; None where they are not known."""
+    told = []
+    state = cases[0].task.expert.state.shape[1]
+    rows = torch.cat([exam.expert_queries, exam.policy_queries], 1).numpy()
+    for case, x in zip(cases, rows, strict=True):
+        if case.log_ratio is None:
+            return None
+        told.append(case.log_ratio(x[:, :state], x[:, state:]))
+    return _aucs(np.stack(told), exam)
+
+
+def _aucs(logits: np.ndarray, exam: Examination) -> list[float]:
+    n = exam.expert_queries.shape[1]
+    return [probability_of_improvement(x[:n], x[n:]) for x in logits]
+
+
+def adapt_ms(model: FewShot, exam: Examination, pairs: int) -> float:
+    """Milliseconds to take in ``pairs`` pairs of an expert, ready to be asked: the fastest."""
+    state = model.state
+    rows = exam.expert[0, :pairs]
+    told = {"obs": rows[:, :state], "acts": rows[:, state:]}
+    query, times = exam.policy_queries[0, :1], []
+    for _ in range(TIMED):
+        model.clear()
+        model.observe({"obs": exam.policy[0, :, :state], "acts": exam.policy[0, :, state:]})
+        started = time.perf_counter()
+        model.remember(told)
+        model(query)
+        times.append(time.perf_counter() - started)
+    model.clear()
+    return 1000 * min(times)

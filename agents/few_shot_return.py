@@ -1,0 +1,114 @@
+"""How far an agent gets by a few pairs of an expert that no discriminator was trained on.
+
+The same pairs, environment, PPO and steps for all: a discriminator that was trained on other
+experts and only takes the pairs in, GAIL, and behavioural cloning. What counts is the true return
+of the task, 0 being a random policy's and 1 the expert's.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from imitation.rewards.reward_wrapper import RewardVecEnvWrapper
+from stable_baselines3.common.utils import set_random_seed
+
+from agents.adversary import Adversary
+from agents.cloning import Cloning
+from agents.config import GailConfig
+from agents.generator import ppo, ppo_settings
+from agents.logbook import RoundMeans
+from agents.runs import Curve
+from agents.task import Task
+from agents.true_return import SEED, Measured, TrueReturn
+from envs.make import make_vec
+from envs.tasks import Family, HeldOut, make_task_vec
+from km_rl.rl.episodes import Pairs
+from km_rl.rl.few_shot import ROUNDS, FewShot
+from km_rl.rl.meta_reward_net import FewShotRewardNet, ObserveRollouts
+
+CLASSICAL: Mapping[str, Mapping[str, Any]] = {
+    "gail": {"discriminator": "mlp"},
+    "gail-dropout": {"discriminator": "mlp", "dropout": 0.5},
+    "gail-expert-scale": {"discriminator": "mlp", "dropout": 0.5, "scale": "expert"},
+    "bc": {"algorithm": "bc"},
+}
+"""By name, how its run differs from that of scripts/gail.py; batches are full, the pairs tiled."""
+MEASURES = 4
+"""Times that the return is measured on the way, evenly."""
+EPISODES = 10
+
+
+class TaskReturn(TrueReturn):
+    """The return by the reward of a task."""
+
+    def __init__(self, family: Family, case: HeldOut) -> None:
+        self.case, self.episodes = case, EPISODES
+        self.venv = make_task_vec(family, case, EPISODES, SEED)
+
+    def score(self, policy: Any) -> float:
+        """The return of a policy, 0 being a random one's and 1 the expert's."""
+        random, expert = self.case.random_return, self.case.expert_return
+        return (self.of(policy).mean - random) / (expert - random)
+
+
+def by_few_shot(
+    model: FewShot, family: Family, case: HeldOut, told: Pairs, steps: int, seed: int
+) -> Curve:
+    """The score of PPO on the way, paid by a discriminator that is told the pairs.
+
+    It starts from what a random policy did, as there is no other yet.
+
+    Raises:
+        InputError: the discriminator is of another environment.
+    """
+    set_random_seed(seed)
+    settings, measure = ppo_settings(family.env), TaskReturn(family, case)
+    venv = make_vec(family.env, settings.n_envs, seed)
+    net = FewShotRewardNet(venv.observation_space, venv.action_space, model)
+    model.clear()
+    net.remember(told)
+    for _ in range(ROUNDS):
+        net.observe(case.task.policies["random"])
+    learner = ppo(RewardVecEnvWrapper(venv, net.reward_fn), seed, settings)
+    at, scores = [0], [measure.score(learner)]
+    for _ in range(MEASURES):
+        learner.learn(steps // MEASURES, ObserveRollouts(net), reset_num_timesteps=False)
+        at.append(learner.num_timesteps)
+        scores.append(measure.score(learner))
+    return Curve(at, scores)
+
+
+def by_classical(
+    name: str, family: Family, case: HeldOut, told: Pairs, steps: int, seed: int
+) -> Curve:
+    """The same by GAIL or behavioural cloning; the latter's steps are pairs shown."""
+    set_random_seed(seed)
+    measure = TaskReturn(family, case)
+    config = GailConfig(family.env, steps=steps, seed=seed, **CLASSICAL[name]).resolved()
+    task = Task(_demonstrations(told), *_told(case), measure)
+    with tempfile.TemporaryDirectory() as empty:
+        kind = Cloning if config.algorithm == "bc" else Adversary
+        imitator = kind(config, task, RoundMeans(empty))
+        at, scores = [0], [measure.score(imitator.learner)]
+        while imitator.steps + imitator.round_steps <= steps:
+            imitator.round()
+            last = imitator.steps + imitator.round_steps > steps
+            if last or imitator.steps * MEASURES // steps > at[-1] * MEASURES // steps:
+                at.append(imitator.steps)
+                scores.append(measure.score(imitator.learner))
+    return Curve(at, scores)
+
+
+def _told(case: HeldOut) -> tuple[Measured, Measured]:
+    """The returns of expert and random policy, as a run of GAIL is told them."""
+    none = np.zeros(1)
+    return tuple(Measured(none + x, none) for x in (case.expert_return, case.random_return))  # type: ignore[return-value]
+
+
+def _demonstrations(told: Pairs) -> dict[str, np.ndarray]:
+    """Pairs under imitation's names; where they led is not asked for."""
+    obs, acts = told.state.numpy(), told.action.numpy()
+    return {"obs": obs, "acts": acts, "next_obs": obs, "dones": np.zeros(len(obs), dtype=bool)}

@@ -1,0 +1,302 @@
+"""Families of experts: tasks to train a discriminator on, and others to test it with.
+
+========================  =========================================================================
+``pointnav``              a point driven to a place, `envs.pointnav`; the densities are known
+``pendulum``              a pendulum swung to an energy, `envs.swing`
+``halfcheetah-velocity``  HalfCheetah at 0 to 3 m/s, `envs.cheetah`: 50 velocities to train, 25
+                          others to test
+``halfcheetah-gait``      different agents in HalfCheetah, each a file of demonstrations
+========================  =========================================================================
+
+The first two are drawn from a seed and need nothing. Beside each expert stand a random policy, a
+half-trained one and one that is perturbed; HalfCheetah's others are the expert under noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import gymnasium as gym
+import numpy as np
+import torch
+from imitation.data.wrappers import RolloutInfoWrapper
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from envs import pointnav, swing
+from envs.cheetah import FASTEST, VelocityPolicy, nearness
+from envs.demos import check, check_env, load
+from envs.make import env_id
+from km_rl.errors import InputError, at_least_one
+from km_rl.rl.episodes import Pairs, pairs
+from km_rl.rl.tasks import Task
+
+Name = Literal["pointnav", "pendulum", "halfcheetah-velocity", "halfcheetah-gait"]
+Seen = tuple[np.ndarray, np.ndarray]
+"""Observations (n, T + 1, Ds) and actions (n, T, Da) of n episodes."""
+Reward = Callable[[np.ndarray], float]
+LogRatio = Callable[[np.ndarray, np.ndarray], np.ndarray]
+PAIRS = 1024
+"""Pairs of each expert of the cheap families, and at most of the others."""
+POLICY_PAIRS = 512
+"""Pairs of each other policy."""
+EPISODES = 24
+"""Of each policy in the cheap families."""
+TRAIN, HELD_OUT = 400, 24
+"""Tasks of the cheap families."""
+VELOCITIES = 50, 25
+"""Of halfcheetah-velocity, as in SMILe."""
+
+
+class HeldOut(NamedTuple):
+    """An expert that no discriminator was trained on.
+
+    Attributes:
+        task: its pairs, and those of the policies beside it.
+        reward: of an observation that an action led to; None for the environment's own.
+        expert_return, random_return: means over episodes.
+        log_ratio: ln p(s, a | expert) - ln p(s, a | policy) of pairs against the even mixture of
+            all policies of the task, where that is known.
+    """
+
+    task: Task
+    reward: Reward | None
+    expert_return: float
+    random_return: float
+    log_ratio: LogRatio | None = None
+
+
+class Family(NamedTuple):
+    """Tasks in one environment.
+
+    Attributes:
+        name: see above.
+        env: where an agent acts, for `envs.make.make_vec`.
+        train: to learn from.
+        held_out: to be tested with.
+    """
+
+    name: Name
+    env: str
+    train: list[Task]
+    held_out: list[HeldOut]
+
+
+def load_family(
+    name: Name,
+    *,
+    train: int = TRAIN,
+    held_out: int = HELD_OUT,
+    seed: int = 0,
+    experts: Sequence[Path] = (),
+) -> Family:
+    """A family, always the same for the same arguments.
+
+    Args:
+        train, held_out: how many tasks of a family that is drawn; HalfCheetah's have their own.
+        experts: the trained policy of halfcheetah-velocity, or the demonstrations of each agent
+            of halfcheetah-gait, the last third of which is held out.
+
+    Raises:
+        InputError: no such family, no tasks, or experts that are missing or of another family.
+    """
+    at_least_one(train=train, held_out=held_out)
+    rng = np.random.default_rng(seed)
+    if name == "pointnav":
+        return _pointnav(train, held_out, rng)
+    if name == "pendulum":
+        return _pendulum(train, held_out, rng)
+    if name == "halfcheetah-velocity":
+        return _velocities(experts, rng)
+    if name == "halfcheetah-gait":
+        return _gaits(experts, rng)
+    raise InputError(f"family is '{name}': one of {', '.join(get_args(Name))} is expected.")
+
+
+def make_task_vec(family: Family, case: HeldOut, n_envs: int, seed: int) -> DummyVecEnv:
+    """Environments that pay by the reward of a task; otherwise as `envs.make.make_vec`."""
+    seeds = np.random.SeedSequence(seed).generate_state(n_envs).tolist()
+    return DummyVecEnv([lambda s=s: _make(family.env, case.reward, s) for s in seeds])  # type: ignore[misc]
+
+
+class Paid(gym.Wrapper):
+    """An environment with the reward of a task in place of its own."""
+
+    def __init__(self, env: gym.Env, reward: Reward) -> None:
+        super().__init__(env)
+        self.reward = reward
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        """The reward is that of where the action led."""
+        obs, _, terminated, truncated, info = self.env.step(action)
+        return obs, self.reward(obs), terminated, truncated, info
+
+
+def _make(env: str, reward: Reward | None, seed: int) -> gym.Env:
+    made = gym.make(env_id(env))
+    made = made if reward is None else Paid(made, reward)
+    made.reset(seed=seed)
+    made.action_space.seed(seed)
+    return RolloutInfoWrapper(Monitor(made))
+
+
+def _pointnav(train: int, held_out: int, rng: np.random.Generator) -> Family:
+    drivers = [pointnav.draw_driver(rng) for _ in range(train + held_out)]
+    others = [pointnav.others_of(driver, rng) for driver in drivers]
+    drawn = [
+        _drawn(f"pointnav {i}", one, beside, pointnav.rollouts, rng)
+        for i, (one, beside) in enumerate(zip(drivers, others, strict=True))
+    ]
+    unseen = drivers[train:]
+    cases = []
+    for i, driver in enumerate(unseen):
+
+        def reward(obs: np.ndarray, goal: Any = driver.goal) -> float:
+            return -float(np.hypot(*(obs - goal)))
+
+        def log_ratio(s: np.ndarray, a: np.ndarray, i: int = i) -> np.ndarray:
+            kinds = [[d] for d in others[train + i].values()]
+            kinds.append([d for j, d in enumerate(unseen) if j != i])
+            policy = [pointnav.log_density(kind, s, a) for kind in kinds if kind]
+            mixed = np.logaddexp.reduce(policy) - np.log(len(policy))
+            return pointnav.log_density([unseen[i]], s, a) - mixed
+
+        cases.append(_case(drawn[train + i], reward, log_ratio))
+    return Family("pointnav", "PointNav", [d.task for d in drawn[:train]], cases)
+
+
+def _pendulum(train: int, held_out: int, rng: np.random.Generator) -> Family:
+    swingers = [swing.draw_swinger(rng) for _ in range(train + held_out)]
+    drawn = [
+        _drawn(f"pendulum {i}", one, swing.others_of(one, rng), swing.rollouts, rng)
+        for i, one in enumerate(swingers)
+    ]
+    cases = []
+    for one, swinger in zip(drawn[train:], swingers[train:], strict=True):
+
+        def reward(obs: np.ndarray, wanted: float = swinger.energy) -> float:
+            return -abs(float(swing.energy(obs)) - wanted)
+
+        cases.append(_case(one, reward))
+    return Family("pendulum", "Pendulum", [d.task for d in drawn[:train]], cases)
+
+
+class _Drawn(NamedTuple):
+    """A task, and the observations (n, T + 1, Ds) of its expert and of a random policy."""
+
+    task: Task
+    expert: np.ndarray
+    random: np.ndarray
+
+
+def _drawn(
+    name: str, expert: Any, others: dict[str, Any], rollouts: Any, rng: np.random.Generator
+) -> _Drawn:
+    seen = {who: rollouts(policy, EPISODES, rng) for who, policy in others.items()}
+    own = rollouts(expert, EPISODES, rng)
+    beside = {who: _some(rolled, POLICY_PAIRS, rng) for who, rolled in seen.items()}
+    return _Drawn(Task(name, _some(own, PAIRS, rng), beside), own[0], seen["random"][0])
+
+
+def _some(seen: Seen, n: int, rng: np.random.Generator) -> Pairs:
+    """n pairs of some episodes at random."""
+    obs, acts = seen
+    states = obs[:, :-1].reshape(-1, obs.shape[-1])
+    actions = acts.reshape(-1, acts.shape[-1])
+    chosen = rng.permutation(len(states))[:n]
+    rows = {"obs": states[chosen], "acts": actions[chosen]}
+    return pairs({name: torch.from_numpy(x).float() for name, x in rows.items()})
+
+
+def _case(drawn: _Drawn, reward: Reward, log_ratio: LogRatio | None = None) -> HeldOut:
+    expert, random = (
+        float(np.mean([sum(map(reward, episode[1:])) for episode in seen]))
+        for seen in (drawn.expert, drawn.random)
+    )
+    return HeldOut(drawn.task, reward, expert, random, log_ratio)
+
+
+def _velocities(experts: Sequence[Path], rng: np.random.Generator) -> Family:
+    if len(experts) != 1:
+        raise InputError(
+            f"{len(experts)} experts were given where halfcheetah-velocity has one that is told "
+            f"the velocity: give its policy.safetensors with --experts."
+        )
+    policy = VelocityPolicy(experts[0])
+    drawn = [_at(policy, v, rng) for v in rng.uniform(0, FASTEST, sum(VELOCITIES))]
+    train, _ = VELOCITIES
+    return Family(
+        "halfcheetah-velocity",
+        "HalfCheetah",
+        [one.task for one, _ in drawn[:train]],
+        [_case(one, reward) for one, reward in drawn[train:]],
+    )
+
+
+def _at(
+    policy: VelocityPolicy, velocity: float, rng: np.random.Generator
+) -> tuple[_Drawn, Reward]:
+    def noisy(std: float) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda obs: policy.act(obs, velocity) + std * rng.standard_normal(6)
+
+    acting = {
+        "expert": noisy(0.0),
+        "random": lambda obs: rng.uniform(-1, 1, (1, 6)),
+        "half-trained": noisy(0.6),
+        "perturbed": noisy(0.2),
+    }
+    seen = {who: _run(act, rng, 1 + (who == "expert")) for who, act in acting.items()}
+    beside = {who: _some(seen[who][0], POLICY_PAIRS, rng) for who in list(acting)[1:]}
+    task = Task(f"{velocity:.2f} m/s", _some(seen["expert"][0], PAIRS, rng), beside)
+
+    def reward(obs: np.ndarray) -> float:
+        return nearness(obs, velocity)
+
+    return _Drawn(task, seen["expert"][0][0], seen["random"][0][0]), reward
+
+
+def _run(
+    act: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator, episodes: int
+) -> tuple[Seen, float]:
+    """What was seen in episodes of HalfCheetah, and their mean return."""
+    env = gym.make(env_id("HalfCheetah"))
+    states, actions, paid = [], [], 0.0
+    for _ in range(episodes):
+        obs, done = [env.reset(seed=int(rng.integers(2**31)))[0]], False
+        acts = []
+        while not done:
+            acts.append(act(obs[-1][None])[0].clip(-1, 1))
+            following, reward, terminated, truncated, _ = env.step(acts[-1])
+            obs.append(following)
+            paid += float(reward) / episodes
+            done = terminated or truncated
+        states.append(obs)
+        actions.append(acts)
+    return (np.array(states), np.array(actions)), paid
+
+
+def _gaits(files: Sequence[Path], rng: np.random.Generator) -> Family:
+    if len(files) < 6:
+        raise InputError(
+            f"{len(files)} experts were given where halfcheetah-gait needs at least 6, of which "
+            f"2 are held out: name a file of demonstrations for each agent with --experts."
+        )
+    seen, paid = _run(lambda obs: rng.uniform(-1, 1, (1, 6)), rng, 2)
+    random = _some(seen, POLICY_PAIRS, rng)
+    cases = [_gait(path, random, paid, rng) for path in files]
+    train = len(files) - len(files) // 3
+    return Family(
+        "halfcheetah-gait", "HalfCheetah", [c.task for c in cases[:train]], cases[train:]
+    )
+
+
+def _gait(path: Path, random: Pairs, paid: float, rng: np.random.Generator) -> HeldOut:
+    check_env(path, "HalfCheetah")
+    trajectories = load(path)
+    check(trajectories, gym.spaces.Box(-np.inf, np.inf, (17,)), gym.spaces.Box(-1, 1, (6,)))
+    found = pairs(trajectories)
+    found = found.take(torch.from_numpy(rng.permutation(found.count)[:PAIRS]))
+    task = Task(path.stem, found, {"random": random})
+    return HeldOut(task, None, float(np.mean([t.rews.sum() for t in trajectories])), paid)

@@ -1,0 +1,89 @@
+"""A discriminator that was trained on many experts, as imitation's reward net for a new one.
+
+    net = FewShotRewardNet(venv.observation_space, venv.action_space, model)
+    net.remember(demonstrations)
+    venv = RewardVecEnvWrapper(venv, net.reward_fn)       # imitation's
+    PPO("MlpPolicy", venv).learn(100_000, callback=ObserveRollouts(net))
+
+Nothing in it is trained any more, so there is no adversarial trainer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from imitation.rewards.reward_nets import RewardNet
+from stable_baselines3.common.callbacks import BaseCallback
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from km_rl.errors import InputError
+from km_rl.rl.episodes import Pairs, pairs
+from km_rl.rl.few_shot import FewShot
+
+
+class FewShotRewardNet(RewardNet):
+    """The logit of pairs, high for the expert that is remembered.
+
+    Args:
+        model: trained; its parameters are frozen here.
+
+    Raises:
+        InputError: the model was trained on states or actions of other widths.
+    """
+
+    def __init__(
+        self, observation_space: gym.Space, action_space: gym.Space, model: FewShot
+    ) -> None:
+        super().__init__(observation_space, action_space)
+        widths = gym.spaces.flatdim(observation_space), gym.spaces.flatdim(action_space)
+        if widths != (model.state, model.rest):
+            raise InputError(
+                f"The discriminator was trained on {model.state} entries of a state and "
+                f"{model.rest} of an action where the environment has {widths[0]} and "
+                f"{widths[1]}: give one that was trained on experts of this environment."
+            )
+        self.model = model.requires_grad_(False)
+        self.eval()
+
+    def forward(self, state: Tensor, action: Tensor, next_state: Tensor, done: Tensor) -> Tensor:
+        """The logits of N pairs: (N,)."""
+        return self.model(torch.cat([state.flatten(1), action.flatten(1)], -1).float())
+
+    def remember(self, demonstrations: Any) -> None:
+        """Take in pairs of an expert; errors as `km_rl.rl.episodes.pairs`."""
+        self.model.remember(self._pairs(demonstrations))
+
+    def forget(self, demonstrations: Any) -> None:
+        """Take pairs that were remembered out again, as if they had never been there."""
+        self.model.forget(self._pairs(demonstrations))
+
+    def observe(self, transitions: Any) -> None:
+        """Take in what a policy did in a round; errors as `remember`."""
+        self.model.observe(self._pairs(transitions))
+
+    def reward_fn(
+        self, state: np.ndarray, action: np.ndarray, next_state: np.ndarray, done: np.ndarray
+    ) -> np.ndarray:
+        """softplus(logit), the reward of imitation's GAIL: (N,)."""
+        return softplus(self.predict_th(state, action, next_state, done)).cpu().numpy()
+
+    def _pairs(self, source: Any) -> Pairs:
+        return pairs(source, self.observation_space, self.action_space)
+
+
+class ObserveRollouts(BaseCallback):
+    """Shows each rollout of an on-policy algorithm to a `FewShotRewardNet`."""
+
+    def __init__(self, net: FewShotRewardNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def _on_rollout_end(self) -> None:
+        self.net.observe(self.model.rollout_buffer)  # type: ignore[attr-defined]
+
+    def _on_step(self) -> bool:
+        return True

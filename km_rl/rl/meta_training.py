@@ -1,0 +1,144 @@
+"""Learning to learn from few pairs: episodes of many experts, binary cross-entropy, Adam."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from km_rl.errors import InputError, above_zero, at_least_one
+from km_rl.rl.tasks import Episode, Tasks
+
+if TYPE_CHECKING:
+    from km_rl.rl.few_shot import FewShot
+
+FINAL_SHARE = 0.05
+"""Of the step size, at the end of its cosine."""
+CLIP_NORM = 5.0
+"""Gradients are shortened to this length."""
+
+
+@dataclass(frozen=True)
+class MetaRecipe:
+    """How a discriminator is trained on many experts."""
+
+    steps: int = 1500
+    """Gradient steps."""
+    batch: int = 16
+    """Episodes, each of another task, in one."""
+    least_pairs: int = 4
+    """The fewest pairs of an expert that are remembered; between the two, log-uniformly many."""
+    most_pairs: int = 512
+    """The most."""
+    policy_pairs: int = 256
+    """Pairs of the policy that are remembered."""
+    query_pairs: int = 64
+    """Pairs of each that are told apart."""
+    queries: Literal["held_out", "left_out", "written"] = "held_out"
+    """Told apart are pairs that were not remembered; those that were, each left out of its own
+    score; or, for comparison, those that were, as they are."""
+    learning_rate: float = 2e-3
+    """Adam's step size at the start; it falls along a cosine."""
+    seed: int = 0
+    """Of the net and of the episodes."""
+
+    def validate(self) -> None:
+        """Refuse what cannot be trained with an `InputError`."""
+        at_least_one(
+            steps=self.steps,
+            batch=self.batch,
+            least_pairs=self.least_pairs,
+            policy_pairs=self.policy_pairs,
+            query_pairs=self.query_pairs,
+        )
+        above_zero(learning_rate=self.learning_rate)
+        if self.most_pairs < self.least_pairs:
+            raise InputError(
+                f"most_pairs is {self.most_pairs} where least_pairs is {self.least_pairs}: "
+                f"give at least as many."
+            )
+
+
+class MetaTraining:
+    """A model in training, step by step.
+
+    Args:
+        model: its normaliser is set to the tasks' pairs and frozen.
+
+    Raises:
+        InputError: a recipe that cannot be followed with these tasks.
+    """
+
+    def __init__(self, model: FewShot, tasks: Tasks, recipe: MetaRecipe) -> None:
+        recipe.validate()
+        if (most := recipe.most_pairs + recipe.query_pairs) > tasks.fewest:
+            raise InputError(
+                f"{most} pairs of each expert are needed where one has {tasks.fewest}: give a "
+                f"smaller most_pairs or query_pairs, or longer demonstrations."
+            )
+        self.model, self.tasks, self.recipe, self.steps = model.train(), tasks, recipe, 0
+        model.clear()
+        model.stats.restart(tasks.rows)
+        model.stats.freeze()
+        self.optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
+        self.generator = torch.Generator().manual_seed(recipe.seed)
+
+    def step(self) -> float:
+        """One gradient step; the cross-entropy in nats before it."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._learning_rate()
+        loss = cross_entropy(self.model, self._episode(), self.recipe)
+        self.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        self.optimiser.step()
+        self.steps += 1
+        return float(loss.detach())
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs."""
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "steps": self.steps,
+            "generator": self.generator.get_state(),
+            "torch": torch.get_rng_state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there as if nothing had happened."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch"])
+        self.steps = int(state["steps"])
+
+    def _learning_rate(self) -> float:
+        share = (1 + math.cos(math.pi * self.steps / self.recipe.steps)) / 2
+        return self.recipe.learning_rate * (FINAL_SHARE + (1 - FINAL_SHARE) * share)
+
+    def _episode(self) -> Episode:
+        r, g = self.recipe, self.generator
+        low, high = math.log(r.least_pairs), math.log(r.most_pairs + 1)
+        k = int(math.exp(low + (high - low) * float(torch.rand((), generator=g))))
+        which = torch.randperm(len(self.tasks), generator=g)[: r.batch]
+        mixed = torch.rand(len(which), generator=g) < 0.5
+        k = min(k, r.most_pairs)
+        return self.tasks.draw(which, k, r.policy_pairs, r.query_pairs, mixed, g)
+
+
+def cross_entropy(model: FewShot, episode: Episode, recipe: MetaRecipe) -> Tensor:
+    """-ln p(whose it is) over the queries, in nats; expert and policy count alike."""
+    expert, policy, *queries = episode
+    if recipe.queries != "held_out":
+        queries = [expert, policy]
+    left_out = recipe.queries == "left_out"
+    rows = torch.cat(queries, 1)
+    logits = model.logits_expert_is_high(expert, policy, rows, left_out)
+    own, other = logits.split([q.shape[1] for q in queries], 1)
+    return (softplus(-own).mean() + softplus(other).mean()) / 2

@@ -1,0 +1,151 @@
+"""Tasks to learn from: many experts, each beside policies that are not it.
+
+An episode of meta-training is a few pairs of one expert, to be remembered, pairs of a policy that
+is not this expert, and further pairs of both, to be told apart. The policy is one of the task's
+own, or another task's expert; in half of the episodes it is one alone, as when an agent learns,
+in the others a mixture of all.
+
+Axes: ``B`` episodes, ``k`` pairs remembered, ``m`` pairs of the policy, ``q`` queries of each,
+``D`` numbers in a pair (s, a).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from km_rl.errors import InputError
+from km_rl.rl.episodes import Pairs
+
+OTHERS = "others"
+"""The name of a policy that is another task's expert."""
+
+
+class Task(NamedTuple):
+    """An expert, and policies that are not it, by name: random, half-trained, perturbed."""
+
+    name: str
+    expert: Pairs
+    policies: Mapping[str, Pairs]
+
+
+class Episode(NamedTuple):
+    """Pairs to remember (B, k, D) and (B, m, D), and to tell apart (B, q, D) each."""
+
+    expert: Tensor
+    policy: Tensor
+    expert_queries: Tensor
+    policy_queries: Tensor
+
+
+def rows_of(pairs: Pairs) -> Tensor:
+    """Pairs as rows (s, a): (N, D)."""
+    return torch.cat([pairs.state, pairs.action], -1)
+
+
+class Tasks:
+    """Tasks that were checked, ready to draw from.
+
+    Attributes:
+        state, rest: entries of a state and of an action.
+        kinds: the names of the policies, the last being `OTHERS`.
+
+    Raises:
+        InputError: fewer than two tasks, or tasks of other widths or with other policies.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        _check(tasks)
+        self.tasks = tuple(tasks)
+        self.state, self.rest = _widths(tasks[0].expert)
+        self.kinds = (*tasks[0].policies, OTHERS)
+        parts = [rows_of(p) for task in tasks for p in (task.expert, *task.policies.values())]
+        self.rows = torch.cat(parts)
+        counts = torch.tensor([len(part) for part in parts])
+        self._counts = counts.view(len(tasks), -1)
+        self._starts = (counts.cumsum(0) - counts).view(len(tasks), -1)
+
+    def __len__(self) -> int:
+        """How many tasks there are."""
+        return len(self.tasks)
+
+    @property
+    def digest(self) -> str:
+        """The same for the same pairs of the same tasks."""
+        return hashlib.sha256(self.rows.numpy().tobytes()).hexdigest()[:16]
+
+    @property
+    def fewest(self) -> int:
+        """Pairs of the expert that has the fewest."""
+        return int(self._counts[:, 0].min())
+
+    def draw(
+        self, which: Tensor, k: int, m: int, q: int, mixed: Tensor, generator: torch.Generator
+    ) -> Episode:
+        """An episode of each of the tasks ``which`` (B,).
+
+        Args:
+            mixed: where the policy is a mixture of all kinds and not one of them: (B,).
+
+        Raises:
+            InputError: an expert has fewer than k + q pairs.
+        """
+        if k + q > self.fewest:
+            raise InputError(
+                f"{k} pairs were to be remembered and {q} to be told apart where an expert has "
+                f"{self.fewest}: ask for fewer pairs, or give longer demonstrations."
+            )
+        expert = self._of_expert(which, k + q, generator)
+        policy = self._of_policy(which, m + q, mixed, generator)
+        return Episode(expert[:, :k], policy[:, :m], expert[:, k:], policy[:, m:])
+
+    def _of_expert(self, which: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        """n different pairs of each expert: (B, n, D)."""
+        count = self._counts[which, :1]
+        places = torch.arange(int(count.max()))
+        order = torch.rand(len(which), len(places), generator=generator)
+        chosen = order.masked_fill(places >= count, 2.0).argsort(-1)[:, :n]
+        return self.rows[self._starts[which, :1] + chosen]
+
+    def _of_policy(
+        self, which: Tensor, n: int, mixed: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """n pairs of a policy that is not the task's expert: (B, n, D)."""
+        B, others = len(which), len(self.kinds) - 1
+        kind = torch.randint(len(self.kinds), (B, n), generator=generator)
+        kind = torch.where(mixed[:, None], kind, kind[:, :1])
+        step = torch.randint(1, len(self), (B, n), generator=generator)
+        step = torch.where(mixed[:, None], step, step[:, :1])
+        task = (which[:, None] + step * (kind == others)) % len(self)
+        column = torch.where(kind == others, 0, kind + 1)
+        place = torch.rand(B, n, generator=generator) * self._counts[task, column]
+        return self.rows[self._starts[task, column] + place.long()]
+
+
+def _widths(pairs: Pairs) -> tuple[int, int]:
+    return pairs.state.shape[1], pairs.action.shape[1]
+
+
+def _check(tasks: Sequence[Task]) -> None:
+    if len(tasks) < 2:
+        raise InputError(
+            f"{len(tasks)} tasks were given: at least two are expected, for each expert is told "
+            f"apart from others; give more experts."
+        )
+    first = tasks[0]
+    for task in tasks:
+        for pairs in (task.expert, *task.policies.values()):
+            if _widths(pairs) != _widths(first.expert):
+                raise InputError(
+                    f"Task '{task.name}' has states and actions of {_widths(pairs)} entries where "
+                    f"'{first.name}' has {_widths(first.expert)}: give tasks of one environment."
+                )
+        if task.policies.keys() != first.policies.keys():
+            raise InputError(
+                f"Task '{task.name}' has the policies {sorted(task.policies)} where "
+                f"'{first.name}' has {sorted(first.policies)}: give each the same kinds."
+            )

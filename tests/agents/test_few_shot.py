@@ -1,0 +1,252 @@
+"""The few-shot comparison at its smallest: rivals, AUC, agents, and what is recorded."""
+
+from __future__ import annotations
+
+import csv
+import signal
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents import few_shot
+from agents.few_shot import SETTINGS, aucs, build, examination, meta_trained, oracle_aucs
+from agents.few_shot_benchmark import Comparison, FewShotConfig, Point
+from agents.few_shot_record import record, rows
+from agents.few_shot_return import TaskReturn
+from agents.few_shot_rivals import Attention, DeepSet, NearestPair, Perceptron, size
+from agents.few_shot_teachers import Teachers, distances, taught
+from envs.tasks import Family, load_family
+from km_rl.errors import InputError
+from km_rl.evaluate.results import read
+from km_rl.rl.episodes import pairs
+from km_rl.rl.few_shot import FewShot
+from km_rl.rl.meta import MetaDiscriminator
+from km_rl.rl.meta_training import MetaRecipe, MetaTraining
+from km_rl.rl.tasks import Tasks
+
+script = import_module("scripts.few_shot")
+RECIPE = MetaRecipe(6, 3, 4, 16, 24, 8)
+RIVALS: dict[str, FewShot] = {
+    "attention": Attention(2, 2, "state", 12),
+    "attention-pairs": Attention(2, 2, "both", 12),
+    "deep-set": DeepSet(2, 2, 12),
+    "nearest": NearestPair(2, 2),
+}
+
+
+@pytest.fixture(scope="module")
+def family() -> Family:
+    return load_family("pointnav", train=4, held_out=2)
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_a_pair_left_out_scores_as_if_it_had_not_been_given(name: str) -> None:
+    model = RIVALS[name].double()
+    expert, policy = torch.randn(1, 5, 4).double(), torch.randn(1, 7, 4).double()
+    both = torch.cat([expert, policy], 1)
+    told = model.logits_expert_is_high(expert, policy, both, left_out=True)[0]
+    for i in range(12):
+        kept = torch.arange(12) != i
+        given = expert[:, kept[:5]], policy[:, kept[5:]]
+        alone = model.logits_expert_is_high(*given, both[:, i : i + 1])[0, 0]
+        torch.testing.assert_close(told[i], alone)
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_rivals_take_pairs_in_and_forget_them(name: str) -> None:
+    model = RIVALS[name].double().float()
+    first, second, policy = (
+        {"obs": torch.randn(n, 2), "acts": torch.randn(n, 2)} for n in (5, 6, 70)
+    )
+    query = torch.randn(9, 4)
+    model.clear()
+    model.remember(first)
+    model.observe(policy)
+    told = model(query)
+    model.remember(second)
+    assert not torch.allclose(model(query), told)
+    model.forget(second)
+    torch.testing.assert_close(model(query), told)
+
+
+def test_a_perceptron_learns_the_pairs_it_is_given_side_by_side() -> None:
+    model = Perceptron(2, 2, 16).eval()
+    expert = torch.randn(2, 16, 4) + torch.tensor([2.0, -2.0])[:, None, None]
+    policy, queries = torch.randn(2, 64, 4), torch.randn(2, 50, 4)
+    own = queries + torch.tensor([2.0, -2.0])[:, None, None]
+    logits = model.logits_expert_is_high(expert, policy, torch.cat([own, queries], 1))
+    assert (logits[:, :50].mean(1) > logits[:, 50:].mean(1) + 1).all()
+    with pytest.raises(InputError, match="cannot leave a pair out"):
+        model.logits_expert_is_high(expert, policy, expert, left_out=True)
+
+
+@pytest.mark.parametrize("sizes", [(2, 2), (17, 6)])
+def test_rivals_have_as_many_parameters_as_the_memory(sizes: tuple[int, int]) -> None:
+    memory = size(MetaDiscriminator(*sizes))
+    tasks = Tasks.__new__(Tasks)
+    tasks.state, tasks.rest = sizes
+    for setting in SETTINGS.values():
+        if setting.model not in (MetaDiscriminator, NearestPair):
+            assert size(build(setting, tasks)) == pytest.approx(memory, rel=0.2)
+
+
+def test_the_auc_is_the_share_of_pairs_in_the_right_order(family: Family) -> None:
+    exam = examination(family, 8, 20, 30)
+    model = NearestPair(2, 2)
+    found = aucs(model, exam, 8)
+    both = torch.cat([exam.expert_queries, exam.policy_queries], 1)
+    logits = model.logits_expert_is_high(exam.expert[:, :8], exam.policy, both)[1]
+    right = sum(float(a > b) + 0.5 * float(a == b) for a in logits[:30] for b in logits[30:])
+    assert found[1] == pytest.approx(right / 900)
+    told = oracle_aucs(family.held_out, exam)
+    assert told is not None and np.mean(told) > np.mean(found) and min(told) > 0.85
+    assert oracle_aucs(load_family("pendulum", train=1, held_out=2).held_out, exam) is None
+    with pytest.raises(InputError, match="5000 pairs were to be remembered"):
+        examination(family, 5000, 20, 30)
+
+
+def test_training_goes_on_after_ctrl_c_as_if_nothing_had_been(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = meta_trained(family, "kanerva", RECIPE, tmp_path / "whole")
+    real = MetaTraining.step
+
+    def step(self: MetaTraining) -> float:
+        if self.steps == 3:
+            signal.raise_signal(signal.SIGINT)
+        return real(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MetaTraining, "step", step)
+        with pytest.raises(KeyboardInterrupt, match="Interrupted after 4 steps: all is saved"):
+            meta_trained(family, "kanerva", RECIPE, tmp_path)
+    resumed = meta_trained(family, "kanerva", RECIPE, tmp_path)
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+    folder = tmp_path / "few-shot" / "pointnav" / "kanerva-0"
+    loaded = MetaDiscriminator.load(folder / "model.safetensors")
+    exam = examination(family, 8, 20, 30)
+    assert aucs(loaded, exam, 8) == aucs(whole, exam, 8)
+    with pytest.raises(InputError, match="holds a run with recipe"):
+        meta_trained(family, "kanerva", replace(RECIPE, steps=7), tmp_path)
+    (folder / few_shot.TRAINING).write_bytes(b"broken")
+    with pytest.raises(InputError, match="is not a whole save of this meta-training"):
+        meta_trained(family, "kanerva", RECIPE, tmp_path)
+
+
+def test_a_score_is_0_for_a_random_policy_and_1_for_the_expert(family: Family) -> None:
+    case = family.held_out[0]
+    measure = TaskReturn(family, case)
+    random = measure.of_random().mean
+    score = (random - case.random_return) / (case.expert_return - case.random_return)
+    assert abs(score) < 0.35
+
+
+def test_the_script_compares_goes_on_and_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.few_shot.commit", lambda: "abc")
+    flags = f"--preset debug --run-dir {tmp_path} --agents kanerva bc gail-dropout".split()
+    script.main(flags)
+    told = capsys.readouterr().out
+    lines = (tmp_path / "debug" / "few-shot" / "pointnav" / "returns.jsonl").read_text()
+    assert len(lines.splitlines()) == 3 and "auc@32" in told and "oracle" in told
+    script.main([*flags, "--record", str(tmp_path)])
+    assert (tmp_path / "debug" / "few-shot" / "pointnav" / "returns.jsonl").read_text() == lines
+    found = {row[1:3]: row for row in read(tmp_path)}
+    assert {("kanerva", "auc@8"), ("kanerva", "return_iqm"), ("oracle", "auc@32")} <= found.keys()
+    assert ("bc", "probability_kanerva_better") in found
+    assert found["knn", "auc@8"].low is None
+    place = tmp_path / "few-shot-pointnav-debug"
+    with (place / "kanerva.csv").open(newline="") as file:
+        written = [line for line in csv.DictReader(file) if line["metric"] == "auc"]
+    at_8 = [float(line["value"]) for line in written if line["pairs"] == "8"]
+    assert np.mean(at_8) == pytest.approx(found["kanerva", "auc@8"].value, abs=1e-4)
+    assert (place / "auc.png").stat().st_size > 1000
+
+
+def test_intervals_are_there_from_three_seeds_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    points = [
+        Point(setting, "return", 16, f"task {t}", seed, shift + rng.normal(0, 0.1))
+        for setting, shift in (("kanerva", 1.0), ("bc", 0.0))
+        for seed in range(3)
+        for t in range(4)
+    ]
+    found = {row[1:3]: row for row in rows(points, "few-shot-pointnav", ("cpu", "c", "d"))}
+    row = found["kanerva", "return"]
+    assert row.low is not None and row.low < row.value < (row.high or 0) and row.seeds == 3
+    assert found["bc", "probability_kanerva_better"].value == 1
+    assert len(record(points, "few-shot-pointnav", ("cpu", "c", "d"), tmp_path)) == 3
+
+
+def test_a_teacher_is_forgotten_and_two_are_merged(family: Family) -> None:
+    model = MetaDiscriminator.fit(family.train, RECIPE, slots=6, code=3, hidden=5)
+    teachers = Teachers(*(case.task.expert.take(torch.arange(9)) for case in family.held_out))
+    assert taught(model, family, teachers, 4, 0, "forgotten").shape == (12, 50, 2)
+    for ours, theirs in zip(model.expert, _told(model, teachers), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+    with pytest.raises(InputError, match="'none' is not one of"):
+        taught(model, family, teachers, 4, 0, "none")
+
+
+def test_the_script_draws_where_agents_of_teachers_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teachers = import_module("scripts.few_shot_teachers")
+    monkeypatch.setattr(teachers, "taught", lambda *_: np.zeros((12, 50, 2)))
+    teachers.main(["--preset", "debug", "--run-dir", str(tmp_path)])
+    *told, where = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told] == ["one", "both", "forgotten"]
+    assert Path(where).stat().st_size > 1000
+
+
+def test_distances_are_those_from_the_nearest_pair() -> None:
+    paths = np.zeros((3, 5, 2)) + np.arange(5)[:, None]
+    apart = ({"obs": torch.tensor(x), "acts": torch.zeros(2, 1)} for x in NEAR_AND_FAR)
+    found = distances(paths, Teachers(*map(pairs, apart)))
+    assert found == pytest.approx((1.0, 5.0))
+
+
+NEAR_AND_FAR = ([[4.0, 5.0], [0.0, 0.0]], [[4.0, -1.0], [9.0, 4.0]])
+
+
+def _told(model: MetaDiscriminator, teachers: Teachers) -> Any:
+    model.clear()
+    model.remember(teachers.first)
+    return model.expert
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ("--settings best", "--settings names 'best'"),
+        ("--agents mlp-scratch", "--agents names 'mlp-scratch'"),
+        ("--pairs 0", "--pairs is 0"),
+        ("--pairs 5000", "5000 pairs were to be remembered and 256 to be told apart"),
+        ("--tasks 9", "--tasks is 9 where 3 experts"),
+        ("--seeds", "There is nothing to compare"),
+        ("--family halfcheetah-velocity", "0 experts were given"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    flags: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        script.main(["--preset", "debug", "--run-dir", str(tmp_path), *flags.split()])
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2 and sentence in told
+    assert len(told.splitlines()) == 1
+
+
+def test_a_comparison_of_another_family_is_refused_by_its_teachers() -> None:
+    comparison = Comparison(FewShotConfig("pendulum", preset="debug"))
+    model = MetaDiscriminator(3, 1, slots=6, code=3, hidden=5)
+    teachers = Teachers(comparison.told(0, 4), comparison.told(1, 4))
+    with pytest.raises(InputError, match="The family is pendulum"):
+        taught(model, comparison.family, teachers, 4, 0, "one")

@@ -1,0 +1,191 @@
+"""Families of experts: the same for a seed, and true to the environments they are about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from imitation.data.types import TrajectoryWithRew
+
+from agents.expert import ExpertConfig, learner
+from envs import cheetah, pointnav, swing, tasks
+from envs.cheetah import VelocityPolicy
+from envs.demos import save
+from envs.make import make_vec
+from envs.tasks import Family, load_family, make_task_vec
+from km_rl.errors import InputError
+from km_rl.nn.weights import save_weights
+
+
+def _family(name: tasks.Name) -> Family:
+    return load_family(name, train=3, held_out=2)
+
+
+@pytest.mark.parametrize("name", ["pointnav", "pendulum"])
+def test_a_family_is_the_same_for_its_seed(name: tasks.Name) -> None:
+    one, other = _family(name), _family(name)
+    assert torch.equal(one.train[1].expert.action, other.train[1].expert.action)
+    assert [case.expert_return for case in one.held_out] == [
+        case.expert_return for case in other.held_out
+    ]
+    moved = load_family(name, train=3, held_out=2, seed=1)
+    assert not torch.equal(one.train[1].expert.action, moved.train[1].expert.action)
+
+
+@pytest.mark.parametrize("name", ["pointnav", "pendulum"])
+def test_experts_earn_more_than_random_policies_and_act_in_the_space(name: tasks.Name) -> None:
+    family = _family(name)
+    venv = make_vec(family.env, 1, 0)
+    for case in family.held_out:
+        assert case.expert_return > case.random_return
+        assert case.task.expert.state.shape[1:] == venv.observation_space.shape
+        assert venv.action_space.contains(case.task.expert.action[0].numpy())
+        assert set(case.task.policies) == {"random", "half-trained", "perturbed"}
+
+
+def test_simulated_pendulums_move_like_gymnasiums() -> None:
+    states, torques = swing.rollouts(swing.Swinger(3.0, 0.5), 1, np.random.default_rng(0))
+    env = gym.make("Pendulum-v1").unwrapped
+    env.reset()
+    cos, sin, speed = states[0, 0]
+    env.state = np.array([np.arctan2(sin, cos), speed])  # type: ignore[attr-defined]
+    for torque, following in zip(torques[0], states[0, 1:], strict=True):
+        np.testing.assert_allclose(env.step(torque)[0], following, atol=1e-3)
+
+
+def test_simulated_points_move_like_the_environment() -> None:
+    env, rng = pointnav.PointNav(), np.random.default_rng(0)
+    moves = []
+    for _ in range(2000):
+        start, _ = env.reset()
+        moves.append(env.step(np.array([0.5, -1.0]))[0] - start)
+    simulated = pointnav.moved(np.zeros((2000, 2)), np.array([0.5, -1.0]), rng)
+    np.testing.assert_allclose(np.mean(moves, 0), simulated.mean(0), atol=0.01)
+    np.testing.assert_allclose(np.std(moves, 0), simulated.std(0), atol=0.01)
+
+
+def test_the_densities_of_states_and_of_actions_are_densities() -> None:
+    driver = pointnav.Driver((0.4, -0.2), 2.0, 0.5, noise=0.3)
+    places, a = _grid(1.8, 60), np.array([0.1, 0.2])
+    state = np.exp(pointnav.log_density([driver], places, a) - driver.log_density(places, a))
+    assert state.sum() * (3.6 / 60) ** 2 == pytest.approx(1, abs=0.02)
+    actions, s = _grid(1.0, 60), np.array([0.9, 0.9])
+    assert np.exp(driver.log_density(s, actions)).sum() / 900 == pytest.approx(1, abs=0.01)
+
+
+def _grid(most: float, n: int) -> np.ndarray:
+    """The middles of n x n cells of a square: (n^2, 2)."""
+    side = most * ((2 * np.arange(n) + 1) / n - 1)
+    return np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
+
+
+def test_states_that_are_visited_have_the_density_that_is_told() -> None:
+    """The share of states near the goal, counted and integrated."""
+    driver = pointnav.Driver((0.4, -0.2), 3.0, 0.0)
+    states, _ = pointnav.rollouts(driver, 400, np.random.default_rng(1))
+    near = np.linalg.norm(states[:, :-1].reshape(-1, 2) - driver.goal, axis=-1) < 0.2
+    places, a = _grid(0.2, 40) + driver.goal, np.zeros(2)
+    inside = np.linalg.norm(places - driver.goal, axis=-1) < 0.2
+    density = np.exp(pointnav.log_density([driver], places, a) - driver.log_density(places, a))
+    assert near.mean() == pytest.approx(density[inside].sum() * 0.01**2, abs=0.06)
+
+
+def test_the_true_ratio_tells_the_expert_from_others() -> None:
+    family = _family("pointnav")
+    case = family.held_out[0]
+    assert case.log_ratio is not None
+    own, random = case.task.expert, case.task.policies["random"]
+    seen = [case.log_ratio(p.state[:50].numpy(), p.action[:50].numpy()) for p in (own, random)]
+    assert np.mean(seen[0]) > 1 > -1 > np.mean(seen[1])
+    assert _family("pendulum").held_out[0].log_ratio is None
+
+
+def test_environments_of_a_task_pay_by_its_reward() -> None:
+    family = _family("pointnav")
+    case = family.held_out[1]
+    venv = make_task_vec(family, case, 2, 0)
+    venv.reset()
+    obs, rewards, _, _ = venv.step(np.zeros((2, 2)))
+    assert case.reward is not None
+    np.testing.assert_allclose(rewards, [case.reward(x) for x in np.asarray(obs)], rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def velocity_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained, saved as scripts/train_expert.py saves it."""
+    path = tmp_path_factory.mktemp("expert") / "policy.safetensors"
+    model = learner(ExpertConfig(env="HalfCheetahVelocity", steps=100))
+    save_weights(path, cheetah.KIND, {"env": "HalfCheetahVelocity-v0"}, model.policy)
+    obs = np.random.default_rng(0).normal(size=(5, 17))
+    full = np.concatenate([obs, np.full((5, 1), 1.5)], -1)
+    expected = model.predict(full, deterministic=True)[0]
+    np.testing.assert_allclose(VelocityPolicy(path).act(obs, 1.5), expected, atol=1e-5)
+    return path
+
+
+def test_velocities_are_those_of_the_one_expert(
+    velocity_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "VELOCITIES", (2, 1))
+    family = load_family("halfcheetah-velocity", experts=[velocity_policy])
+    assert [len(family.train), len(family.held_out)] == [2, 1]
+    case = family.held_out[0]
+    velocity = float(case.task.name.split()[0])
+    obs = case.task.expert.state[:9].numpy()
+    expected = VelocityPolicy(velocity_policy).act(obs, velocity)
+    np.testing.assert_allclose(case.task.expert.action[:9], expected, atol=0.02)
+    assert case.reward is not None and case.reward(np.full(17, velocity)) == pytest.approx(
+        0, abs=0.01
+    )
+
+
+def test_the_velocity_is_seen_and_paid_for() -> None:
+    env = gym.make("HalfCheetahVelocity-v0")
+    obs, _ = env.reset(seed=0, options={"velocity": 2.0})
+    assert obs[-1] == 2.0 and len(obs) == 18
+    obs, reward, _, _, _ = env.step(np.zeros(6, np.float32))
+    assert reward == pytest.approx(-abs(obs[cheetah.SPEED] - 2.0))
+
+
+def _agent(path: Path, seed: int, env: str = "HalfCheetah-v4") -> Path:
+    rng = np.random.default_rng(seed)
+    made = TrajectoryWithRew(
+        obs=rng.normal(size=(41, 17)).astype(np.float32),
+        acts=rng.uniform(-1, 1, size=(40, 6)).astype(np.float32),
+        rews=np.ones(40, dtype=np.float32),
+        infos=None,
+        terminal=False,
+    )
+    save(path, [made], {"env": env, "command": "a test"})
+    return path
+
+
+def test_gaits_are_the_agents_whose_files_are_given(tmp_path: Path) -> None:
+    files = [_agent(tmp_path / f"{i}.npz", i) for i in range(6)]
+    family = load_family("halfcheetah-gait", experts=files)
+    assert [task.name for task in family.train] == ["0", "1", "2", "3"]
+    assert [case.task.name for case in family.held_out] == ["4", "5"]
+    assert family.held_out[0].expert_return == 40
+    foreign = _agent(tmp_path / "hopper.npz", 9, env="Hopper-v4")
+    with pytest.raises(InputError, match="holds demonstrations of Hopper-v4 where HalfCheetah"):
+        load_family("halfcheetah-gait", experts=[*files[:5], foreign])
+
+
+def test_bad_families_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="family is 'chess'"):
+        load_family("chess")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="train is 0"):
+        load_family("pointnav", train=0)
+    with pytest.raises(InputError, match="0 experts were given where halfcheetah-velocity"):
+        load_family("halfcheetah-velocity")
+    with pytest.raises(InputError, match=r"There is no expert at '.*none'"):
+        load_family("halfcheetah-velocity", experts=[tmp_path / "none"])
+    with pytest.raises(InputError, match="1 experts were given where halfcheetah-gait needs"):
+        load_family("halfcheetah-gait", experts=[tmp_path])
+    path = tmp_path / "policy.safetensors"
+    save_weights(path, cheetah.KIND, {"env": "Hopper-v4"}, torch.nn.Linear(1, 1))
+    with pytest.raises(InputError, match="holds an expert of Hopper-v4 where"):
+        load_family("halfcheetah-velocity", experts=[path])

@@ -1,0 +1,253 @@
+"""A memory that adapts by writing: against re-writing from scratch, and finite differences."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import few_shot_tasks
+import pytest
+import torch
+from few_shot_tasks import ACTION, STATE
+from torch import Tensor
+
+from km_rl.errors import InputError
+from km_rl.rl.episodes import Pairs
+from km_rl.rl.meta import MetaDiscriminator
+from km_rl.rl.meta_training import MetaRecipe, MetaTraining, cross_entropy
+from km_rl.rl.tasks import Tasks, rows_of
+
+TINY = {"slots": 6, "code": 3, "hidden": 5}
+RECIPE = MetaRecipe(steps=8, batch=3, most_pairs=16, policy_pairs=12, query_pairs=8)
+VARIANTS = [
+    {"channels": c, "head": h, **TINY}
+    for c, h in itertools.product(("h", "a", "both"), ("ratio", "conditional"))
+]
+
+
+def _net(**options: object) -> MetaDiscriminator:
+    """A net none of whose parts is at its start."""
+    torch.manual_seed(0)
+    net = MetaDiscriminator(STATE, ACTION, **(TINY | options))
+    for parameter in net.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return net.eval()
+
+
+def _pairs(n: int, centre: float = 0.0, seed: int = 0) -> Pairs:
+    return few_shot_tasks.drawn(n, centre, torch.Generator().manual_seed(seed))
+
+
+def _rows(n: int, centre: float = 0.0, seed: int = 0) -> Tensor:
+    return rows_of(_pairs(n, centre, seed))
+
+
+def _told(net: MetaDiscriminator, n: int = 100) -> Tensor:
+    """What it says about some rows, by the slow path."""
+    return net(_rows(n, 0.5, seed=9))
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_what_is_remembered_scores_as_what_is_given_at_once(options: dict[str, object]) -> None:
+    net = _net(**options)
+    expert, policy, rows = _rows(20, 1.0), _rows(30, -1.0, 1), _rows(80, 0.0, 2)
+    net.remember(_pairs(20, 1.0))
+    net._keep(net.expert, net.write(net.policy, policy))
+    given = net.logits_expert_is_high(expert[None], policy[None], rows[None])[0]
+    torch.testing.assert_close(net(rows), given, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(net(rows[:9]), given[:9], rtol=1e-3, atol=1e-3)
+
+
+def test_the_order_of_what_is_remembered_does_not_matter() -> None:
+    one, other = _net(), _net()
+    given = _pairs(20, 1.0)
+    one.remember(given)
+    for part in torch.randperm(20).split(7):
+        other.remember(given.take(part))
+    torch.testing.assert_close(_told(one), _told(other), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_forgotten_was_never_there() -> None:
+    one, other = _net(), _net()
+    one.remember(_pairs(20, 1.0))
+    other.remember(_pairs(300, -2.0, 1))
+    other.remember(_pairs(20, 1.0))
+    assert not torch.allclose(_told(one), _told(other), atol=0.1)
+    other.forget(_pairs(300, -2.0, 1))
+    for a, b in zip(one.expert, other.expert, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(_told(one), _told(other))
+
+
+def test_merged_memories_are_one_written_by_both_teachers() -> None:
+    one, other, both = _net(), _net(), _net()
+    one.remember(_pairs(20, 1.0))
+    other.remember(_pairs(30, -1.0, 1))
+    both.remember(_pairs(20, 1.0))
+    both.remember(_pairs(30, -1.0, 1))
+    one.merge(other)
+    torch.testing.assert_close(_told(one), _told(both))
+    next(other.priors.parameters()).data += 1
+    with pytest.raises(InputError, match="differently trained"):
+        one.merge(other)
+
+
+def test_a_memory_of_the_policy_keeps_its_history_and_fades_to_the_prior() -> None:
+    net = _net()
+    net.observe(_pairs(400, -1.0))
+    first = net.policy[0]
+    net.observe(_pairs(400, 1.0))
+    written = net.policy[0].precision - first.prior_precision
+    kept = 0.75 * (first.precision - first.prior_precision)
+    assert (torch.linalg.eigvalsh(written - kept) > -1e-9).all()
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_pairs_left_out_score_as_if_the_memories_had_been_written_without_them(
+    options: dict[str, object],
+) -> None:
+    net = _net(**options).double()
+    expert, policy = _rows(6, 1.0).double(), _rows(5, -1.0, 1).double()
+    rows = torch.cat([expert, policy])
+    told = net.logits_expert_is_high(expert[None], policy[None], rows[None], left_out=True)[0]
+    for i in range(11):
+        mine = torch.arange(11) != i
+        own, other = (x[None] for x in (expert[mine[:6]], policy[mine[6:]]))
+        alone = net.logits_expert_is_high(own, other, rows[None, i : i + 1])
+        torch.testing.assert_close(told[i], alone[0, 0], rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+def test_gradients_flow_through_the_write(left_out: bool) -> None:
+    net = _net().double()
+    expert, policy = (_rows(n, c).double()[None].requires_grad_() for n, c in ((4, 1.0), (3, 0)))
+    names = [name for name, _ in net.named_parameters()]
+    values = [p.detach().clone().requires_grad_() for p in net.parameters()]
+
+    def total(expert: Tensor, policy: Tensor, *values: Tensor) -> Tensor:
+        rows = torch.cat([expert, policy], 1)
+        given = (expert, policy, rows, left_out)
+        called = dict(zip(names, values, strict=True))
+        return torch.func.functional_call(
+            _Loss(net), {f"net.{n}": v for n, v in called.items()}, given
+        )
+
+    assert torch.autograd.gradcheck(total, (expert, policy, *values), fast_mode=True)
+
+
+class _Loss(torch.nn.Module):
+    def __init__(self, net: MetaDiscriminator) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, *given: Any) -> Tensor:
+        logits = self.net.logits_expert_is_high(*given)
+        return (logits * torch.arange(1, logits.numel() + 1).to(logits)).sum()
+
+
+def test_batches_of_episodes_are_scored_one_by_one_alike() -> None:
+    net = _net()
+    expert, policy, rows = (
+        _rows(3 * n, c, n).view(3, n, -1) for n, c in ((7, 1.0), (9, 0), (5, 0))
+    )
+    together = net.logits_expert_is_high(expert, policy, rows)
+    for i in range(3):
+        alone = net.logits_expert_is_high(expert[i : i + 1], policy[i : i + 1], rows[i : i + 1])
+        torch.testing.assert_close(together[i], alone[0], rtol=1e-4, atol=1e-4)
+
+
+def test_shuffled_memories_make_it_worse() -> None:
+    tasks = Tasks(few_shot_tasks.tasks(n=200))
+    recipe = MetaRecipe(80, 6, most_pairs=32, policy_pairs=32, query_pairs=32, learning_rate=1e-2)
+    net = MetaDiscriminator.fit(tasks, recipe, slots=16, code=8, hidden=16)
+    g = torch.Generator().manual_seed(1)
+    episode = tasks.draw(torch.arange(6), 16, 32, 32, torch.ones(6, dtype=torch.bool), g)
+    told = float(cross_entropy(net, episode, recipe).detach())
+    shuffled = episode._replace(expert=episode.expert.roll(1, 0))
+    assert told < 0.45 < float(cross_entropy(net, shuffled, recipe).detach())
+
+
+@pytest.mark.parametrize("queries", ["held_out", "left_out", "written"])
+def test_training_goes_on_from_its_state_bit_by_bit(queries: str) -> None:
+    tasks = Tasks(few_shot_tasks.tasks())
+    recipe = replace(RECIPE, queries=queries)  # type: ignore[arg-type]
+    whole, first, second = (MetaTraining(_net(), tasks, recipe) for _ in range(3))
+    losses = [whole.step() for _ in range(6)]
+    assert [first.step() for _ in range(3)] == losses[:3]
+    second.restore(first.state())
+    assert [second.step() for _ in range(3)] == losses[3:]
+
+
+def test_a_file_holds_the_whole_discriminator(tmp_path: Path) -> None:
+    net = MetaDiscriminator.fit(few_shot_tasks.tasks(), RECIPE, **TINY)
+    net.save(tmp_path / "meta.safetensors")
+    back = MetaDiscriminator.load(tmp_path / "meta.safetensors")
+    for one in (net, back):
+        one.remember(_pairs(9, 1.0))
+    assert torch.equal(_told(net), _told(back))
+    assert bool(back.stats.frozen)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "recipe", "sentence"),
+    [
+        (few_shot_tasks.tasks(1), RECIPE, "1 tasks were given: at least two"),
+        (
+            [*few_shot_tasks.tasks(2), *few_shot_tasks.tasks(1, state=4)],
+            RECIPE,
+            r"'expert 0' has states and actions of \(4, 2\) entries where",
+        ),
+        (
+            [
+                t._replace(policies={f"p{i}": t.expert})
+                for i, t in enumerate(few_shot_tasks.tasks())
+            ],
+            RECIPE,
+            r"has the policies \['p1'\] where",
+        ),
+        (few_shot_tasks.tasks(), replace(RECIPE, most_pairs=512), "520 pairs of each expert"),
+        (few_shot_tasks.tasks(), replace(RECIPE, most_pairs=3), "most_pairs is 3"),
+        (few_shot_tasks.tasks(), replace(RECIPE, batch=0), "batch is 0"),
+    ],
+)
+def test_bad_tasks_are_refused(tasks: list, recipe: MetaRecipe, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        MetaDiscriminator.fit(tasks, recipe, **TINY)
+
+
+def test_more_pairs_than_there_are_and_other_sizes_are_refused() -> None:
+    tasks = Tasks(few_shot_tasks.tasks())
+    every = torch.arange(6)
+    with pytest.raises(InputError, match="60 pairs were to be remembered and 1 to be told apart"):
+        tasks.draw(every, 60, 1, 1, every > 0, torch.Generator())
+    with pytest.raises(InputError, match="4 entries of a state and 2 of an action"):
+        _net().remember(few_shot_tasks.drawn(5, 0.0, torch.Generator(), state=4))
+    with pytest.raises(InputError, match="head is 'best'"):
+        _net(head="best")
+
+
+def test_a_task_is_told_apart_from_others_and_never_from_itself() -> None:
+    given = few_shot_tasks.tasks(3, n=20)
+    marked = [
+        t._replace(
+            expert=t.expert._replace(state=torch.full_like(t.expert.state, i)),
+            policies={"random": t.expert._replace(state=torch.full_like(t.expert.state, 9.0))},
+        )
+        for i, t in enumerate(given)
+    ]
+    tasks, which = Tasks(marked), torch.tensor([0, 1, 2])
+    g = torch.Generator().manual_seed(0)
+    seen = set()
+    for _ in range(40):
+        mixed = torch.tensor([True, False, True])
+        episode = tasks.draw(which, 5, 30, 7, mixed, g)
+        assert (episode.expert[..., 0] == which[:, None]).all()
+        assert (episode.expert_queries[..., 0] == which[:, None]).all()
+        assert not (episode.policy[..., 0] == which[:, None]).any()
+        assert len(episode.policy[1, :, 0].unique()) == 1
+        seen |= {float(x) for x in episode.policy[1, :1, 0]}
+        own = torch.cat([episode.expert, episode.expert_queries], 1)[0]
+        assert len(own.unique(dim=0)) == 12
+    assert seen == {0.0, 2.0, 9.0}

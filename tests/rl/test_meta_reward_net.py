@@ -1,0 +1,74 @@
+"""A few-shot discriminator as a reward net: what it pays, and what it refuses."""
+
+from __future__ import annotations
+
+import few_shot_tasks
+import gymnasium as gym
+import numpy as np
+import pytest
+import tiny_agents
+import torch
+from few_shot_tasks import ACTION, STATE
+from imitation.rewards.reward_wrapper import RewardVecEnvWrapper
+
+from km_rl.errors import InputError
+from km_rl.rl import FewShotRewardNet, MetaDiscriminator, ObserveRollouts
+from km_rl.rl.tasks import rows_of
+
+TINY = {"slots": 6, "code": 3, "hidden": 5}
+SPACES = (
+    gym.spaces.Box(-np.inf, np.inf, (STATE,), np.float32),
+    gym.spaces.Box(-9, 9, (ACTION,), np.float32),
+)
+
+
+def _net() -> FewShotRewardNet:
+    torch.manual_seed(0)
+    return FewShotRewardNet(*SPACES, MetaDiscriminator(STATE, ACTION, **TINY))
+
+
+def _pairs(n: int, centre: float = 0.0) -> dict[str, np.ndarray]:
+    found = few_shot_tasks.drawn(n, centre, torch.Generator().manual_seed(n))
+    return {"obs": found.state.numpy(), "acts": found.action.numpy()}
+
+
+def test_it_pays_the_softplus_of_the_logit() -> None:
+    net = _net()
+    net.remember(_pairs(20, 1.0))
+    net.observe(_pairs(30, -1.0))
+    given = _pairs(7)
+    none = np.zeros(7, dtype=bool)
+    paid = net.reward_fn(given["obs"], given["acts"], given["obs"], none)
+    rows = rows_of(few_shot_tasks.drawn(7, 0.0, torch.Generator().manual_seed(7)))
+    told = torch.nn.functional.softplus(net.model(rows)).numpy()
+    np.testing.assert_allclose(paid, told, rtol=1e-5)
+    assert not any(p.requires_grad for p in net.parameters())
+
+
+def test_what_is_remembered_survives_training_mode_and_can_be_forgotten() -> None:
+    net, rows = _net(), torch.randn(100, STATE + ACTION)
+    empty = net.model(rows)
+    net.remember(_pairs(20, 1.0))
+    told = net.model(rows)
+    net.train()
+    net.eval()
+    assert torch.equal(net.model(rows), told) and not torch.allclose(told, empty)
+    net.forget(_pairs(20, 1.0))
+    torch.testing.assert_close(net.model(rows), empty, atol=1e-5, rtol=1e-4)
+
+
+def test_an_agent_is_paid_by_it_and_its_rollouts_are_seen() -> None:
+    venv = tiny_agents.environments(tiny_agents.PENDULUM)
+    spaces = venv.observation_space, venv.action_space
+    model = MetaDiscriminator(3, 1, **TINY)
+    net = FewShotRewardNet(*spaces, model)
+    before = model.written().memories[0].cov.clone()
+    learner = tiny_agents.ppo(RewardVecEnvWrapper(venv, net.reward_fn))
+    learner.learn(tiny_agents.ROUND, ObserveRollouts(net))
+    after = model.written().memories[0].cov
+    assert torch.equal(before[0], after[0]) and not torch.allclose(before[1], after[1])
+
+
+def test_a_discriminator_of_another_environment_is_refused() -> None:
+    with pytest.raises(InputError, match=r"trained on 4 entries of a state and 2 of an action"):
+        FewShotRewardNet(*SPACES, MetaDiscriminator(4, 2, **TINY))
