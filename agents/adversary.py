@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,9 +178,12 @@ def _timed(laps: list[float]) -> Iterator[None]:
 
 
 def _learner(config: GailConfig, venv: VecEnv) -> PPO | SAC:
-    if config.generator == "ppo":
-        return ppo(venv, config.seed, ppo_settings(config.env))
-    return sac(venv, config.seed)
+    if config.generator == "sac":
+        return sac(venv, config.seed)
+    settings = ppo_settings(config.env)
+    if config.log_std_init is not None:
+        settings = replace(settings, log_std_init=config.log_std_init)
+    return ppo(venv, config.seed, settings)
 
 
 def _discriminator(config: GailConfig, venv: VecEnv) -> RewardNet:

@@ -23,11 +23,13 @@ from agents.task import load_task
 from km_rl.errors import InputError
 from km_rl.train.recipe import at_least
 
+BOLD: Mapping[str, Any] = {"log_std_init": 0.0}
+"""How the nets' learner is at its best: with SB3's start."""
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "kanerva": {},
     "mlp": {"discriminator": "mlp"},
     "mlp-dropout": {"discriminator": "mlp", "dropout": 0.5},
-    "mlp-expert-scale": {"discriminator": "mlp", "dropout": 0.5, "scale": "expert"},
+    "mlp-expert-scale": {"discriminator": "mlp", "dropout": 0.5, "scale": "expert", **BOLD},
     "vail": {"discriminator": "vail"},
     "knn": {"discriminator": "knn"},
     "knn-expert-scale": {"discriminator": "knn", "scale": "expert"},

@@ -49,6 +49,9 @@ class GailConfig:
     """How to imitate; bc is behavioural cloning, which never acts and has no discriminator."""
     generator: Literal["ppo", "sac"] = "ppo"
     """What learns from the discriminator's reward."""
+    log_std_init: float | None = None
+    """Log of the std with which PPO's actions start; by default the environment's preset, which is
+    the best for the memory."""
     discriminator: Literal["kanerva", "mlp", "vail", "knn"] = "kanerva"
     """A memory of pairs, imitation's net, the same through a bottleneck, or the distance to the
     expert's nearest pairs."""
@@ -148,6 +151,7 @@ class GailConfig:
         idle = [] if self.method.startswith("kanerva") else [*OF_MEMORY, "reward"]
         idle += [] if self.method.startswith("mlp") else ["dropout"]
         idle += ["generator", "discriminator", "scale"] if self.algorithm == "bc" else []
+        idle += ["log_std_init"] if self.algorithm == "bc" or self.generator == "sac" else []
         return [*idle, "reward"] if self.algorithm == "airl" else idle
 
     def _refuse_idle(self) -> None:

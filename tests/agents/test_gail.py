@@ -23,7 +23,7 @@ import agents.adversary as adversary
 from agents.cloning import Cloning
 from agents.config import GailConfig
 from agents.forgetting import ARMS, forgetting
-from agents.gail import imitate
+from agents.gail import build, imitate
 from agents.generator import PPO_SETTINGS, PpoSettings
 from agents.logbook import RoundMeans
 from agents.runs import read_runs
@@ -262,6 +262,13 @@ def test_spoilt_demonstrations_are_refused(
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_noise_that_the_learner_starts_with_may_be_chosen(demos: Path, tmp_path: Path) -> None:
+    config = _config(demos, tmp_path, log_std_init=-0.5).resolved()
+    learner = build(config, load_task(config), RoundMeans(tmp_path)).learner
+    log_std = dict(learner.policy.named_parameters())["log_std"]
+    assert log_std.tolist() == [-0.5]
+
+
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
@@ -276,6 +283,10 @@ def test_spoilt_demonstrations_are_refused(
         ({"name": "a/b"}, "--name is 'a/b'"),
         ({"discriminator": "mlp", "head": "ratio"}, "--head is ratio, which changes nothing"),
         ({"dropout": 0.5}, "--dropout is 0.5, which changes nothing"),
+        (
+            {"generator": "sac", "log_std_init": 0.0},
+            "--log-std-init is 0.0, which",
+        ),
         ({"algorithm": "airl"}, "add --head conditional, or choose --algorithm gail"),
         (
             {"algorithm": "airl", "head": "conditional", "reward": "logit"},
