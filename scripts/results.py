@@ -18,6 +18,7 @@ import tyro
 from tyro.conf import Positional
 
 from km_rl.errors import InputError, exit_on_input_error
+from km_rl.evaluate.rate_distortion import write_rate_distortion
 from km_rl.evaluate.readme import write_tables
 from km_rl.evaluate.results import read
 from km_rl.evaluate.seeds import record_runs
@@ -33,9 +34,11 @@ class Args:
     experiment: str | None = None
     """Its name; by default data set, split and binarisation."""
     ablations: bool = False
-    """They are machines that differ in K, the covariance, R_0 or the noise of addresses."""
+    """They are machines that differ in K, the covariance, R_0, the noise of addresses or how much
+    of KL(M) they were trained on."""
     tables: bool = False
-    """Rewrite the tables between the README's markers, and results/README.md."""
+    """Rewrite the tables between the README's markers, results/README.md, and the figure of rate
+    against distortion."""
     folder: Path = Path("results")
     """Where the results lie."""
     readme: Path = Path("README.md")
@@ -54,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.tables:
         rows = read(args.folder)
         written += [write_tables(args.readme, rows), write_verdicts(args.folder, rows)]
+        written += write_rate_distortion(args.folder, rows)
     for path in written:
         print(path)
 

@@ -33,7 +33,13 @@ MODELS: dict[str, type[Model]] = {
 """Every kind of model that can be evaluated, in the order of tables and figures."""
 
 
-VARIED = ("diagonal_covariance", "learn_prior_mean", "address_noise_std", "slots")
+VARIED = (
+    "diagonal_covariance",
+    "learn_prior_mean",
+    "address_noise_std",
+    "slots",
+    "memory_kl_weight",
+)
 """Settings by which an ablation differs from the machine as it is."""
 ADDED: Mapping[str, Any] = {"diagonal_covariance": False, "learn_prior_mean": True}
 """Settings that runs of older versions do not name, as they were then."""

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from km_rl.errors import InputError
 from km_rl.evaluate.experiments import Measured
 from km_rl.evaluate.runs import VARIED, Run, read_runs, variant
-from km_rl.evaluate.table import BIT_KEYS, COLUMNS, PRICED
+from km_rl.evaluate.table import BIT_KEYS, COLUMNS, DISTORTION, PRICED
 
 NATS = (*COLUMNS.values(), "bound_with_kl_memory_nats")
 COSTS = {"images_seen": "images", "training_seconds": "seconds", "parameters": "parameters"}
 """Metric to key in evaluate.json; those of `NATS` and `OPTIONAL` are called the same in both."""
-OPTIONAL = (*BIT_KEYS, "test_images")
+OPTIONAL = (*BIT_KEYS, DISTORTION, "test_images")
 """Metrics that only a density or a newer evaluation has."""
 FREE = frozenset(
     "about preset model seed name data_dir run_dir threads "

@@ -17,9 +17,10 @@ class Score(NamedTuple):
 
     Attributes:
         nats: what `bound` returns with the memory at its mean, and with a draw of M ~ q(M|X)
-            ``bound_sampled_memory_nats`` and ``bound_sampled_memory_with_kl_memory_nats``. The
-            last is the one that bounds -ln p(X): that bound is an expectation over q(M|X). A
-            memory that has no posterior, and hence no KL, lacks all that are `PRICED`.
+            ``reconstruction_sampled_memory_nats``, ``bound_sampled_memory_nats`` and
+            ``bound_sampled_memory_with_kl_memory_nats``. The last is the one that bounds -ln p(X):
+            that bound is an expectation over q(M|X). A memory that has no posterior, and hence no
+            KL, lacks all that are `PRICED`.
         images: images seen in training; None where no metrics were kept.
         parameters: trained numbers of the model.
         seconds: training time.
@@ -105,7 +106,9 @@ def columns(measured: Iterable[str]) -> dict[str, str]:
     return BITS | {title: key for title, key in COLUMNS.items() if "sampled" not in key}
 
 
+DISTORTION = "reconstruction_sampled_memory_nats"
 PRICED = (
+    DISTORTION,
     "kl_memory_nats",
     "bound_with_kl_memory_nats",
     "bound_sampled_memory_nats",
@@ -138,6 +141,7 @@ def score(
     images = run.last("images")
     every = {
         **{key: value for key, value in at_mean.items() if key.endswith("_nats")},
+        DISTORTION: drawn["reconstruction_nats"],
         "bound_sampled_memory_nats": drawn["bound_nats"],
         "bound_sampled_memory_with_kl_memory_nats": drawn["bound_with_kl_memory_nats"],
     }
