@@ -188,7 +188,7 @@ def _memory(run: Run, model: EpisodicModel[Any]) -> str:
     counted = f"counted with weight {weight:g} in training" if weight else "not trained on"
     drawn = ", drawn in training" if run.config.get("sample_memory") else ""
     return (
-        f"{size}, noise variance {float(prior.noise_var):.3g}; "
+        f"{size}, noise variance {prior.noise_var.item():.3g}; "
         f"M read at its mean unless said otherwise{drawn}; "
         f"KL(M) not in the bound and {counted}"
     )
