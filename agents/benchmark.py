@@ -24,7 +24,7 @@ from km_rl.errors import InputError
 from km_rl.train.recipe import at_least
 
 BOLD: Mapping[str, Any] = {"log_std_init": 0.0}
-"""How the nets' learner is at its best: with SB3's start."""
+"""SB3's start: a rival that did better from it has it."""
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "kanerva": {},
     "mlp": {"discriminator": "mlp"},

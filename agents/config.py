@@ -50,8 +50,8 @@ class GailConfig:
     generator: Literal["ppo", "sac"] = "ppo"
     """What learns from the discriminator's reward."""
     log_std_init: float | None = None
-    """Log of the std with which PPO's actions start; by default the environment's preset, which is
-    the best for the memory."""
+    """Log of the std with which PPO's actions start; by default the environment's preset, from
+    which the memory did best."""
     discriminator: Literal["kanerva", "mlp", "vail", "knn"] = "kanerva"
     """A memory of pairs, imitation's net, the same through a bottleneck, or the distance to the
     expert's nearest pairs."""

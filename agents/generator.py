@@ -37,8 +37,8 @@ class PpoSettings:
     width: int = 256
     """Units in each of the two layers of policy and value function."""
     log_std_init: float = -1.0
-    """Log of the std with which actions start. From SB3's 0, a std of 1, most actions of a robot
-    are cut at the ends of their range."""
+    """Log of the std with which actions start. From SB3's 0, a std of 1, every third number in a
+    robot's actions is cut at the end of its range."""
     target_kl: float | None = 0.03
     """The passes end early once the policy is by 1.5 times this KL divergence from what acted."""
 

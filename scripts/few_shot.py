@@ -10,9 +10,7 @@ The discriminators are trained first, into runs/; the same command resumes. Exam
 
 from __future__ import annotations
 
-import shlex
 import sys
-from pathlib import Path
 
 import torch
 import tyro
@@ -20,6 +18,7 @@ import tyro
 from agents.few_shot_benchmark import Comparison, FewShotConfig, table
 from agents.few_shot_record import record, write_files
 from km_rl.errors import exit_on_input_error
+from km_rl.evaluate.results import command_of
 from km_rl.train.run import commit, hardware
 
 
@@ -35,9 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     if config.record is None:
         files = write_files(points, comparison.returns.parent)
     else:
-        words = (Path(w).name if w.endswith((".npz", ".safetensors")) else w for w in arguments)
-        command = shlex.join(["python", "scripts/few_shot.py", *words])
-        made = (hardware(), command, commit() or "")
+        made = (hardware(), command_of("few_shot", arguments), commit() or "")
         files = record(points, config.experiment, made, config.record)
     for path in files:
         print(path)

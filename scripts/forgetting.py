@@ -7,7 +7,6 @@ python scripts/forgetting.py --demos FILE.npz --seeds 0 1 2 --record results
 from __future__ import annotations
 
 import multiprocessing
-import shlex
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import tyro
 from agents.config import GailConfig
 from agents.forgetting import ARMS, forgetting
 from km_rl.errors import InputError, exit_on_input_error
-from km_rl.evaluate.results import Row, record
+from km_rl.evaluate.results import Row, command_of, record
 from km_rl.evaluate.spread import spread
 from km_rl.train.recipe import at_least
 from km_rl.train.run import commit, hardware
@@ -71,8 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
             found[arm].append(end)
             print(f"{arm:12}seed {seed}{end:10,.0f}", flush=True)
     if args.record is not None:
-        words = (Path(word).name if word.endswith(".npz") else word for word in arguments)
-        command = shlex.join(["python", "scripts/forgetting.py", *words])
+        command = command_of("forgetting", arguments)
         made = (len(args.seeds), hardware(), command, commit() or "")
         rows = [
             Row._make(("gail-forgetting", arm, "return", *spread(ends).mean, *made))

@@ -6,7 +6,6 @@ python scripts/novelty.py --demos FILE.npz --others envs/demonstrations/halfchee
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import tyro
 from agents.novelty import novelty
 from envs.demos import shipped
 from km_rl.errors import InputError, exit_on_input_error
-from km_rl.evaluate.results import Row, record
+from km_rl.evaluate.results import Row, command_of, record
 from km_rl.evaluate.seeds import interval
 from km_rl.train.recipe import at_least
 from km_rl.train.run import commit, hardware
@@ -59,16 +58,10 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{name:24}{mean:8.3f}")
         shown = f"{args.trajectories} demonstration" + "s" * (args.trajectories > 1)
         setting = f"{shown}, {name}"
-        made = (len(values), hardware(), _command(arguments), commit() or "")
+        made = (len(values), hardware(), command_of("novelty", arguments), commit() or "")
         rows.append(Row("gail-novelty", setting, "auc", mean, low, high, *made))
     if args.record is not None:
         print(record(rows, args.record))
-
-
-def _command(arguments: list[str]) -> str:
-    """What reproduces it, without the paths of this machine."""
-    bare = [Path(word).name if word.endswith(".npz") else word for word in arguments]
-    return shlex.join(["python", "scripts/novelty.py", *bare])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 import tyro
-from train_generative import USUAL, trained
+from train_generative import trained
 
 from km_rl.config import preset
 from km_rl.data import load
@@ -23,7 +23,7 @@ from km_rl.errors import at_least_one, exit_on_input_error
 from km_rl.evaluate.plan import DNC_SEEDS, SEEDS, ablations, by_seed, names, rivals
 from km_rl.evaluate.report import report
 from km_rl.evaluate.results import read
-from km_rl.evaluate.seeds import record_runs
+from km_rl.evaluate.seeds import USUAL, record_runs
 from km_rl.evaluate.verdicts import write_verdicts
 
 OVERNIGHT = {"omniglot": 4000}
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     at_least_one(seeds=args.seeds, dnc_seeds=args.dnc_seeds, threads=args.threads)
     torch.set_num_threads(args.threads)
     debug = args.preset == "debug"
-    usual = preset("debug" if debug else USUAL.get(args.dataset, "strokes"))
+    usual = preset("debug" if debug else USUAL[args.dataset])
     steps = args.steps or (usual.steps if debug else OVERNIGHT.get(args.dataset, usual.steps))
     base, experiment = names(usual.preset, usual.steps, steps)
     compared, parts = (

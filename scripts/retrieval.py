@@ -20,10 +20,10 @@ import tyro
 
 from km_rl.data import load
 from km_rl.errors import at_least_one, exit_on_input_error
-from km_rl.evaluate.results import record
+from km_rl.evaluate.results import command_of, record
 from km_rl.evaluate.retrieval import DEBUG, Bench
 from km_rl.evaluate.retrieval_results import PARTS, Part, compare, rows, write_files
-from km_rl.train.recall import RECIPES, TINY, command_of, trained
+from km_rl.train.recall import RECIPES, TINY, trained
 from km_rl.train.run import commit, hardware
 
 
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     mine = data.get(args.dataset)
     machines_of = trained(recipes, mine and mine.train, args.dataset, args.run_dir, args.preset)
     values, found = compare(bench, tests, machines_of, range(args.seeds), args.parts)
-    made = rows(values, hardware(), command_of(arguments), commit() or "no checkout")
+    made = rows(values, hardware(), command_of("retrieval", arguments), commit() or "no checkout")
     for row in made:
         print(f"{row.experiment:16} {row.setting:32} {row.metric:30} {row.value:12.4f}")
     folder = Path("results") if args.record else args.folder

@@ -24,11 +24,9 @@ from km_rl.data.episodes import dimensions, validate
 from km_rl.errors import exit_on_input_error
 from km_rl.evaluate.bound import bound
 from km_rl.evaluate.report import report
+from km_rl.evaluate.seeds import USUAL
 from km_rl.train.loop import train
 from km_rl.train.run import Run, describe, is_main_process
-
-USUAL = {"omniglot": "paper-omniglot", "cifar10": "paper-cifar10"}
-"""Data set to preset; `strokes` for the others."""
 
 
 def parse(arguments: list[str]) -> Config:

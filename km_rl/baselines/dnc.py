@@ -132,7 +132,10 @@ class DNC(EpisodicModel[Slots]):
         with full_precision(embeddings):
             slots = self._written(embeddings)
             return torch.stack(
-                [self._log_weight(images, self._read(embeddings, slots)) for _ in range(samples)]
+                [
+                    self._read(embeddings, slots).log_weight(images, self.decoder)
+                    for _ in range(samples)
+                ]
             )
 
     def write(self, images: Tensor) -> Slots:
@@ -242,10 +245,6 @@ class DNC(EpisodicModel[Slots]):
         p_z = self._p_z(slots, y)
         shift = self.shift(torch.cat([embeddings, p_z.mean], -1))
         return Reading(y, q_y, p_z, normal(p_z.mean + shift.mean, shift.stddev))
-
-    def _log_weight(self, images: Tensor, reading: Reading) -> Tensor:
-        z = reading.q_z.rsample()
-        return self.decoder(z).log_prob(images) + reading.log_ratio(z)
 
     def _q_y(self, embeddings: Tensor) -> Independent:
         if self.training:

@@ -41,8 +41,13 @@ class Reading(NamedTuple):
     p_z: Independent
     q_z: Independent
 
-    def log_ratio(self, z: Tensor) -> Tensor:
-        """ln p(y) p(z|y, M) - ln q(y|x) q(z|x, y, M) at the y that was drawn."""
+    def log_weight(self, images: Tensor, decoder: nn.Module) -> Tensor:
+        """ln p(x, y, z|M) - ln q(y, z|x, M) at the y that was drawn and a draw of z, (B, T)."""
+        z = self.q_z.rsample()
+        return decoder(z).log_prob(images) + self._log_ratio(z)
+
+    def _log_ratio(self, z: Tensor) -> Tensor:
+        """ln p(y) p(z|y, M) - ln q(y|x) q(z|x, y, M)."""
         p_y = normal(torch.zeros_like(self.y), 1.0)
         address = p_y.log_prob(self.y) - self.q_y.log_prob(self.y)
         return address + self.p_z.log_prob(z) - self.q_z.log_prob(z)
@@ -130,7 +135,10 @@ class KanervaMachine(EpisodicModel[Memory]):
         with full_precision(embeddings):
             M, _ = self._written(embeddings, sample_memory)
             return torch.stack(
-                [self._log_weight(images, self._read(embeddings, M)) for _ in range(samples)]
+                [
+                    self._read(embeddings, M).log_weight(images, self.decoder)
+                    for _ in range(samples)
+                ]
             )
 
     def write(self, images: Tensor, mask: Tensor | None = None) -> Memory:
@@ -211,10 +219,6 @@ class KanervaMachine(EpisodicModel[Memory]):
         y = q_y.rsample() if sample else q_y.mean
         p_z = normal(self._read_out(M, self.addressing(y)), self.prior.noise_var.sqrt())
         return Reading(y, q_y, p_z, self.q_z_read(torch.cat([embeddings, p_z.mean], -1)))
-
-    def _log_weight(self, images: Tensor, reading: Reading) -> Tensor:
-        z = reading.q_z.rsample()
-        return self.decoder(z).log_prob(images) + reading.log_ratio(z)
 
     def _q_y(self, embeddings: Tensor) -> Independent:
         if self.training:

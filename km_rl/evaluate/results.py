@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +22,8 @@ from typing import NamedTuple
 from km_rl.errors import InputError, written_beside
 
 SUMMARY = "summary.csv"
+FILES = (".npz", ".safetensors")
+"""Endings of files that a command names without their folder."""
 
 
 class Row(NamedTuple):
@@ -90,6 +93,20 @@ def _parsed(path: Path, number: int, line: Sequence[str]) -> Row:
         raise InputError(
             f"Line {number} of '{path}' is not a result ({error}): restore the file from git."
         ) from error
+
+
+def command_of(script: str, arguments: Sequence[str]) -> str:
+    """The command to record: without what holds on one machine only."""
+    kept, words = ["python", f"scripts/{script}.py"], iter(arguments)
+    for word in words:
+        flag = word.partition("=")[0].replace("_", "-")
+        if flag in ("--data-dir", "--run-dir"):
+            if "=" not in word:
+                next(words, None)
+            kept += [flag, "DIR"] if flag == "--data-dir" else []
+        else:
+            kept.append(Path(word).name if word.endswith(FILES) else word)
+    return shlex.join(kept)
 
 
 def record(rows: Iterable[Row], folder: str | Path) -> Path:

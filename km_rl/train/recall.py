@@ -7,8 +7,7 @@ queries have 0 to 40% of their pixels flipped, the other half lack a block.
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -164,20 +163,6 @@ def trained(
 def _episodes(data: Images, recipe: RecallRecipe, generator: torch.Generator) -> Tensor:
     sizes = recipe.episodes_per_batch, recipe.episode_length
     return draw_episodes(data, *sizes, generator=generator, binarisation="static")
-
-
-def command_of(arguments: Sequence[str]) -> str:
-    """The command to record: without what holds on one machine only."""
-    kept, words = ["python", "scripts/retrieval.py"], iter(arguments)
-    for word in words:
-        flag = word.partition("=")[0].replace("_", "-")
-        if flag not in ("--data-dir", "--run-dir"):
-            kept.append(word)
-            continue
-        if "=" not in word:
-            next(words, None)
-        kept += [flag, "DIR"] if flag == "--data-dir" else []
-    return shlex.join(kept)
 
 
 KM = RecallRecipe()

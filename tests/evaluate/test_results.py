@@ -16,7 +16,7 @@ from finished_runs import finished, tiny_machine, tiny_rival, tiny_vae
 from km_rl.errors import InputError
 from km_rl.evaluate.kept import MOST_BYTES, thinned
 from km_rl.evaluate.readme import with_tables
-from km_rl.evaluate.results import Row, number, read, record
+from km_rl.evaluate.results import Row, command_of, number, read, record
 from km_rl.evaluate.runs import Model
 from km_rl.evaluate.scored import COSTS, NATS
 from km_rl.evaluate.seeds import interval, record_runs
@@ -465,3 +465,9 @@ def test_the_script_refuses_in_one_sentence(
         script.main(arguments)
     assert stop.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_command_names_no_folder_of_this_machine() -> None:
+    given = ["--data-dir", "/a/b", "--run-dir=/c", "--seeds", "2", "--demos", "/d/e.npz"]
+    told = "python scripts/novelty.py --data-dir DIR --seeds 2 --demos e.npz"
+    assert command_of("novelty", given) == told

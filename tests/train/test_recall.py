@@ -12,7 +12,7 @@ from torch.distributions import Bernoulli
 from torch.testing import assert_close
 
 from km_rl.data import Images
-from km_rl.train.recall import TINY, Recall, command_of, spoilt, trained
+from km_rl.train.recall import TINY, Recall, spoilt, trained
 
 IMAGES = Images(DATA.images, DATA.labels)
 
@@ -57,11 +57,6 @@ def test_a_machine_is_trained_once_and_comes_back(tmp_path: Path) -> None:
     for model in recipes:
         for one, other in zip(first[model].parameters(), again[model].parameters(), strict=True):
             assert torch.equal(one, other)
-
-
-def test_a_command_names_no_folder_of_this_machine() -> None:
-    given = ["--data-dir", "/a/b", "--run-dir=/c", "--seeds", "2"]
-    assert command_of(given) == "python scripts/retrieval.py --data-dir DIR --seeds 2"
 
 
 def test_a_memory_of_words_is_read_with_more_words_than_it_was_trained_with(
