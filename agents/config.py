@@ -42,7 +42,8 @@ class GailConfig:
     """Learn from every n-th pair of a trajectory; 20 is the GAIL paper's."""
 
     steps: int = 1_000_000
-    """Environment steps; with bc, pairs shown to the policy, with repetition."""
+    """Environment steps; with bc, pairs shown to the policy, with repetition. A run that has ended
+    goes on if it is given more."""
     seed: int = 0
     """Of the nets, the environments and the noise."""
     algorithm: Literal["gail", "airl", "bc"] = "gail"

@@ -62,7 +62,12 @@ KEPT = ("mean/gen/km/", "mean/gen/train/")
 
 
 class Logbook(Run):
-    """An open run folder whose lines have steps, seconds and named numbers."""
+    """An open run folder whose lines have steps, seconds and named numbers.
+
+    A run that is at its end goes on if more steps are asked for: no rate depends on their number.
+    """
+
+    grows = frozenset({"steps"})
 
     def __init__(self, config: GailConfig, model: Any, facts: Mapping[str, Any]) -> None:
         super().__init__(config.folder, config, {**describe(model), **facts})  # type: ignore[arg-type]

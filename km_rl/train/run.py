@@ -78,6 +78,9 @@ class Run:
         InputError: the folder cannot be written, or belongs to a run with other settings.
     """
 
+    grows: frozenset[str] = frozenset()
+    """Settings that a resumed run may raise: numbers of which more is only longer."""
+
     def __init__(
         self, folder: str | Path, config: Recipe, about: Mapping[str, Any] | None = None
     ) -> None:
@@ -130,8 +133,7 @@ class Run:
             if (self.folder / "config.json").exists():
                 self._compare({one.name: one.default for one in fields(config)}, settings)
                 return
-            with written_beside(self.folder / "config.json") as beside:
-                beside.write_text(json.dumps({**settings, "about": about}, indent=2) + "\n")
+            self._keep({**settings, "about": about})
         except OSError as error:
             raise InputError(
                 f"The run folder '{self.folder}' cannot be written ({error.strerror}): "
@@ -146,12 +148,24 @@ class Run:
                 f"'{self.folder / 'config.json'}' is not readable as JSON: "
                 f"delete the folder, or use --name NEW."
             )
+        grown = {}
         for name, given in settings.items():
-            if name not in FREE and saved.get(name, defaults[name]) != given:
+            held = saved.get(name, defaults[name])
+            if name in FREE or held == given:
+                continue
+            if name in self.grows and given > held:
+                grown[name] = given
+            else:
                 raise InputError(
-                    f"'{self.folder}' holds a run with {name} = {saved.get(name)!r} where this "
+                    f"'{self.folder}' holds a run with {name} = {held!r} where this "
                     f"command has {given!r}: use --name NEW, or delete the folder."
                 )
+        if grown:
+            self._keep({**saved, **grown})
+
+    def _keep(self, config: Mapping[str, Any]) -> None:
+        with written_beside(self.folder / "config.json") as beside:
+            beside.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def is_main_process() -> bool:

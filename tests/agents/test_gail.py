@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -352,6 +353,21 @@ def test_a_discriminator_of_another_environment(demos: Path, tmp_path: Path) -> 
     shutil.copy(folder / "training.pt", imitate(other) / "training.pt")
     with pytest.raises(InputError, match=r"training.pt' holds .* where this model has"):
         imitate(other)
+
+
+@pytest.mark.parametrize("changed", [{}, {"algorithm": "bc", "evaluate_every": BC_ROUND}])
+def test_a_run_at_its_end_goes_on_to_more_steps_and_not_to_fewer(
+    changed: dict[str, Any], demos: Path, tmp_path: Path
+) -> None:
+    each = BC_ROUND if changed else ROUND
+    config = _config(demos, tmp_path, **{"steps": each, "evaluate_every": each} | changed)
+    imitate(config)
+    longer = replace(config, steps=2 * each)
+    (run,) = read_runs([imitate(longer)])
+    assert list(run.curve("return/mean").steps) == [0, each, 2 * each]
+    assert run.config["steps"] == 2 * each
+    with pytest.raises(InputError, match=f"holds a run with steps = {2 * each} where"):
+        imitate(config)
 
 
 def test_a_run_that_has_seen_whole_episodes_goes_on_too(
