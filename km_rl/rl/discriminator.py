@@ -222,12 +222,15 @@ class Discriminator(nn.Module):
         self._frozen = self._expert_scores = self._scorer = None
 
     def _contents(self, sample: bool) -> tuple[Content, Content]:
-        """What the memories are written from. Both weigh the same, so equal densities tie."""
+        """What the memories are written from.
+
+        Both weigh the same, so equal densities tie: as much as the lighter of the two piles.
+        """
         o = self.options
         fade = self.policy.weights(o.forget_rate if o.history else 0.0, o.round_pairs)
         expert = self._choose(self.expert, torch.ones_like(self.expert.held_keys).float(), sample)
         policy = self._choose(self.policy, fade, sample)
-        total = min(len(expert.keys) or len(policy.keys), o.weight)
+        total = min([float(c.weights.sum()) for c in (expert, policy) if len(c.keys)], default=0.0)
         return _weighing(expert, total), _weighing(policy, total)
 
     def _choose(self, pile: Pile, weights: Tensor, sample: bool) -> Content:

@@ -40,8 +40,6 @@ class Options:
     """Share of its weight that a round loses with the next."""
     expert_capacity: int = 16_384
     """The most expert pairs that are remembered."""
-    weight: float = 50.0
-    """What all pairs of a memory weigh together, at most; a single one weighs 1."""
     support: int = 512
     """Pairs that a memory is written from at most, while what it holds is trained."""
     noise_var: float = 0.1
@@ -60,7 +58,7 @@ class Options:
             expert_capacity=self.expert_capacity,
             support=self.support,
         )
-        above_zero(noise_var=self.noise_var, bound=self.bound, weight=self.weight)
+        above_zero(noise_var=self.noise_var, bound=self.bound)
         if not 0 <= self.forget_rate < 1:
             raise InputError(
                 f"forget_rate is {self.forget_rate}: a number from 0 to below 1 is expected."

@@ -113,7 +113,7 @@ def test_the_order_in_which_pairs_came_does_not_matter(options: dict[str, Any]) 
 @pytest.mark.parametrize("options", VARIANTS)
 def test_held_pairs_are_scored_as_if_they_had_been_left_out(options: dict[str, Any]) -> None:
     """The weights of the others stay the same."""
-    net = _net(**options, weight=40.0)
+    net = _net(**options, policy=40, forget_rate=0.0)
     row = net.expert.content[7:8].clone()
     with torch.no_grad():
         held = [e.log_prob[EXPERT] for e in net.evidence(row, left_out=True)]
@@ -148,7 +148,7 @@ def _without(net: Discriminator, row: Tensor) -> Tensor:
 @pytest.mark.parametrize("copies", [1, 3])
 @pytest.mark.parametrize("whose", ["expert", "policy", "both"])
 def test_all_copies_of_a_pair_are_left_out_whoever_has_them(whose: str, copies: int) -> None:
-    net = _net(head="least_squares", features="random", weight=500.0)
+    net = _net(head="least_squares", features="random")
     row = _rows(1, 0.0, 7)
     for name, pile in (("expert", net.expert), ("policy", net.policy)):
         if whose in (name, "both"):
@@ -260,14 +260,21 @@ def test_least_squares_is_weighted_ridge_regression_of_the_label() -> None:
 
 
 def test_both_memories_weigh_the_same_and_are_trained_on_the_support() -> None:
-    net = _net(expert=60, policy=200, weight=30.0, support=50, features="learned")
-    for content in net.written().contents:
-        torch.testing.assert_close(content.weights.sum(), torch.tensor(30.0))
-    contents = net.train().written().contents
+    """As much as the lighter pile, whose pairs weigh 1, or what is left of it."""
+    faded = {"round_pairs": 10, "forget_rate": 0.5}  # of 30 pairs: 10 + 5 + 2.5, about
+    many = _net(expert=60, policy=200, support=50, features="learned", forget_rate=0.0)
+    for net, total in (
+        (many, 60.0),
+        (_net(expert=20, policy=200), 20.0),
+        (_net(expert=60, policy=30, **faded), float((0.5 ** (torch.arange(30) / 10)).sum())),
+        (_net(expert=60, policy=0), 60.0),
+        (_net(expert=0, policy=60, forget_rate=0.0), 60.0),
+    ):
+        for content in net.written().contents:
+            if len(content.keys):
+                torch.testing.assert_close(content.weights.sum(), torch.tensor(total))
+    contents = many.train().written().contents
     assert [len(content.keys) for content in contents] == [50, 50]
-    few = _net(expert=20, policy=200, weight=30.0)
-    for content in few.written().contents:
-        torch.testing.assert_close(content.weights.sum(), torch.tensor(20.0))
 
 
 def test_the_scale_is_the_experts_and_follows_what_is_remembered_and_forgotten() -> None:
