@@ -34,8 +34,8 @@ class Args:
     experiment: str | None = None
     """Its name; by default data set, split and binarisation."""
     ablations: bool = False
-    """They are machines that differ in K, the covariance, R_0, the noise of addresses or how much
-    of KL(M) they were trained on."""
+    """They are machines that differ in K, the covariance, R_0, the noise of addresses, how much of
+    KL(M) they were trained on or whether on draws of M."""
     tables: bool = False
     """Rewrite the tables between the README's markers, results/README.md, and the figure of rate
     against distortion."""

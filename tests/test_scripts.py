@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from km_rl.evaluate.table import FULL
 from km_rl.train.run import commit
 
 ROOT = Path(__file__).parents[1]
@@ -81,12 +82,33 @@ def test_the_whole_paper_at_its_smallest(tmp_path: Path) -> None:
     if not commit():
         pytest.skip("results name a commit, and this is no checkout")
     places = ("--run-dir", tmp_path / "runs", "--record", tmp_path / "results")
-    told = run("paper.py", "--preset", "debug", "--seeds", 1, "--dnc-seeds", 1, *places)
+    parts = ("--parts", "compared", "ablations", "--seeds", 1, "--dnc-seeds", 1)
+    told = run("paper.py", "--preset", "debug", *parts, *places)
     page = tmp_path / "results" / "README.md"
     assert told.splitlines()[-1] == str(page)
     debug = page.read_text().split("## debug")[1]
     assert "not measured" not in debug and debug.count("**") > 2 * 9
     assert (tmp_path / "results" / "debug-ablations" / "ablations.png").exists()
+
+
+def test_the_honest_bound_in_two_pieces(tmp_path: Path) -> None:
+    if not commit():
+        pytest.skip("results name a commit, and this is no checkout")
+    places = ("--run-dir", tmp_path / "runs", "--record", tmp_path / "results")
+    of = ("--preset", "debug", "--parts", "full-bound", "--classes", 2, "--seeds", 1)
+    metrics = tmp_path / "runs" / "debug-2classes-full-bound-km-0" / "metrics.jsonl"
+    run("paper.py", *of, "--weights", 0.1, *places)
+    first = metrics.read_bytes()
+    run("paper.py", *of, "--weights", 0, *places)
+    assert metrics.read_bytes() == first
+    with (tmp_path / "results" / "summary.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == FULL]
+    experiment = "debug-2classes-full-bound"
+    commands = {row["setting"]: row["command"] for row in rows if row["experiment"] == experiment}
+    weights = ("memory_kl_weight=0.0, sample_memory=False", "memory_kl_weight=0.1")
+    assert commands.keys() == {"km", "km-under-vae", "vae", *(f"km, {one}" for one in weights)}
+    assert "--classes 2" in commands["km"] and "--memory-kl-weight 1" in commands["km"]
+    assert (tmp_path / "results" / "debug-rate-distortion.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +128,13 @@ def test_the_whole_paper_at_its_smallest(tmp_path: Path) -> None:
         ("retrieval.py", ["--dataset", "omniglot", "--data-dir", "nowhere"], "nowhere"),
         ("retrieval.py", ["--seeds", "0"], "seeds is 0"),
         ("paper.py", ["--dataset", "omniglot", "--data-dir", "nowhere"], "nowhere"),
+        ("paper.py", ["--dataset", "cifar10", "--data-dir", "nowhere"], "CIFAR-10 was"),
         ("paper.py", ["--dnc-seeds", "0"], "dnc_seeds is 0"),
+        ("paper.py", ["--steps", "0"], "steps is 0"),
+        ("paper.py", ["--parts", "none"], "no part 'none'"),
+        ("paper.py", ["--weights", "-1"], "is -1.0"),
+        ("paper.py", ["--classes", "0", "all"], "classes is 0"),
+        ("paper.py", ["--classes", "33"], "at most 32 classes"),
     ],
 )
 def test_bad_input_is_one_sentence(

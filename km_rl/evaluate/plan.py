@@ -1,4 +1,7 @@
-"""Which runs the paper's experiments need: models, seeds and ablations, as flags of a training."""
+"""Which runs the paper's experiments need: models, seeds and ablations, as flags of a training.
+
+Those of the honest bound, which is no experiment of the paper, are in `full_bound`.
+"""
 
 from __future__ import annotations
 
@@ -12,35 +15,82 @@ DNC_SEEDS = 6
 MODELS = ("km", "vae", "lrua", "dnc")
 BEST = {("omniglot", "vae"): ("--learning-rate", "4e-3")}
 """Flags with which a rival is at its best, by data set and model."""
+OVERNIGHT = {"paper-omniglot": 4000, "paper-cifar10": 2000}
+"""Steps of a run where the preset's are too many for a night."""
+EXPERIMENTS = {"paper-omniglot": "omniglot-images-dynamic", "paper-cifar10": "cifar10"}
+"""What results of a preset are called, where it is not the preset's name."""
 
 
 class Training(NamedTuple):
     """A run to train.
 
     Attributes:
-        ablated: the part of the machine that differs, as in the run's name; nothing for a rival.
+        part: what of the machine differs, as in the run's name; nothing for a rival.
         flags: of train_generative.py, beside those that all runs share.
     """
 
     model: str
     seed: int
-    ablated: str = ""
+    part: str = ""
     flags: tuple[str, ...] = ()
 
     def name(self, base: str) -> str:
         """The run's folder: ``BASE-km-0``, ``BASE-km-diagonal-0``."""
-        return "-".join(filter(None, (base, self.model, self.ablated, str(self.seed))))
+        return "-".join(filter(None, (base, self.model, self.part, str(self.seed))))
 
 
-def ablated(slots: int) -> dict[str, tuple[str, ...]]:
-    """Flags of each ablation of a machine of so many slots."""
-    sizes = (max(1, slots // 4), max(1, slots // 2), 2 * slots)
-    return {
-        "diagonal": ("--diagonal-covariance",),
-        "no-noise": ("--address-noise-std", "0"),
-        "no-mean": ("--no-learn-prior-mean",),
-        **{f"k{K}": ("--slots", str(K)) for K in sizes},
-    }
+class Experiment(NamedTuple):
+    """Runs that are compared seed by seed and recorded under one name.
+
+    Attributes:
+        name: of the results.
+        base: what the names of its runs begin with.
+        steps: of each run.
+        classes: in an episode; None is any.
+        variants: the runs are machines that differ in a part, not a machine and its rivals.
+        thorough: the paper's experiments are made with them, and not their bounds alone.
+    """
+
+    name: str
+    base: str
+    steps: int
+    trainings: Sequence[Training]
+    classes: int | None = None
+    variants: bool = False
+    thorough: bool = True
+
+
+class Start(NamedTuple):
+    """What all runs of a plan start from, and how many there are to be.
+
+    Attributes:
+        preset: its name; `usual`, `slots` and `length` are its steps, its K and its T.
+        steps: of each run, if they are not to be the plan's own choice.
+        seeds: of every model but the DNC, from 0 up.
+    """
+
+    dataset: str
+    preset: str
+    usual: int
+    slots: int
+    length: int
+    steps: int | None = None
+    seeds: int = SEEDS
+
+
+def compared(start: Start, dnc_seeds: int = DNC_SEEDS) -> Experiment:
+    """The machine and its rivals."""
+    steps = start.steps or OVERNIGHT.get(start.preset, start.usual)
+    base, name = names(start.preset, start.usual, steps)
+    return Experiment(name, base, steps, rivals(start.dataset, start.seeds, dnc_seeds))
+
+
+def ablated(start: Start) -> Experiment:
+    """The compared machine and what it is without each of its parts."""
+    whole = compared(start)
+    machines = [one for one in whole.trainings if one.model == "km"]
+    trainings = [*machines, *ablations(start.slots, start.seeds)]
+    return whole._replace(name=f"{whole.name}-ablations", trainings=trainings, variants=True)
 
 
 def rivals(dataset: str, seeds: int = SEEDS, dnc_seeds: int = DNC_SEEDS) -> list[Training]:
@@ -55,20 +105,28 @@ def rivals(dataset: str, seeds: int = SEEDS, dnc_seeds: int = DNC_SEEDS) -> list
 
 
 def ablations(slots: int, seeds: int = SEEDS) -> list[Training]:
-    """The machines that differ in one part from those among the `rivals`."""
+    """The machines that differ in one part from one of so many slots, seed by seed."""
+    sizes = (max(1, slots // 4), max(1, slots // 2), 2 * slots)
+    parts: dict[str, tuple[str, ...]] = {
+        "diagonal": ("--diagonal-covariance",),
+        "no-noise": ("--address-noise-std", "0"),
+        "no-mean": ("--no-learn-prior-mean",),
+        **{f"k{K}": ("--slots", str(K)) for K in sizes},
+    }
     return [
-        Training("km", seed, name, flags)
-        for seed in range(seeds)
-        for name, flags in ablated(slots).items()
+        Training("km", seed, part, flags) for seed in range(seeds) for part, flags in parts.items()
     ]
 
 
 def names(preset: str, usual: int, steps: int) -> tuple[str, str]:
     """What runs and results of a preset are called; both tell an unusual number of steps."""
-    experiment = "omniglot-images-dynamic" if preset == "paper-omniglot" else preset
-    if steps == usual:
-        return preset, experiment
-    return f"{preset}-{steps}-steps", f"{experiment}-{steps}-steps"
+    experiment = EXPERIMENTS.get(preset, preset)
+    return with_steps(preset, usual, steps), with_steps(experiment, usual, steps)
+
+
+def with_steps(name: str, usual: int, steps: int) -> str:
+    """The name, with the number of steps where it is not the usual one."""
+    return name if steps == usual else f"{name}-{steps}-steps"
 
 
 def by_seed(trainings: Sequence[Training]) -> dict[int, list[Training]]:

@@ -39,6 +39,7 @@ VARIED = (
     "address_noise_std",
     "slots",
     "memory_kl_weight",
+    "sample_memory",
 )
 """Settings by which an ablation differs from the machine as it is."""
 ADDED: Mapping[str, Any] = {"diagonal_covariance": False, "learn_prior_mean": True}

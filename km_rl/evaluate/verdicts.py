@@ -13,9 +13,11 @@ ALWAYS = ("omniglot-images-dynamic", "strokes")
 """Experiments that are shown even where nothing was measured."""
 PAPER = "python scripts/paper.py"
 OMNIGLOT = f"{PAPER} --dataset omniglot --data-dir DIR"
+CIFAR10 = f"{PAPER} --dataset cifar10 --data-dir DIR"
 COMMANDS = {
     "strokes": f"{PAPER} --record results",
     "omniglot-images-dynamic": f"{OMNIGLOT} --steps 32000 --record results",
+    "cifar10": f"{CIFAR10} --steps 32000 --record results",
     "debug": f"{PAPER} --preset debug --record results",
 }
 """What measures an experiment."""
@@ -93,5 +95,5 @@ def command_for(experiment: str) -> str:
     bare, _, steps = experiment.removesuffix("-steps").rpartition("-")
     if not experiment.endswith("-steps"):
         return f"python scripts/results.py RUNS --experiment {experiment}"
-    script = OMNIGLOT if bare.startswith("omniglot") else PAPER
+    script = {"omniglot-images-dynamic": OMNIGLOT, "cifar10": CIFAR10}.get(bare, PAPER)
     return f"{script} --steps {steps} --record results"

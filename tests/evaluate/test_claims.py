@@ -163,7 +163,12 @@ def test_the_page(tmp_path: Path) -> None:
     [
         ("strokes", "python scripts/paper.py --record results"),
         ("debug", "python scripts/paper.py --preset debug --record results"),
-        ("cifar10", "python scripts/results.py RUNS --experiment cifar10"),
+        ("cifar100", "python scripts/results.py RUNS --experiment cifar100"),
+        (
+            "cifar10-2000-steps",
+            "python scripts/paper.py --dataset cifar10 --data-dir DIR --steps 2000 "
+            "--record results",
+        ),
         ("strokes-90-steps", "python scripts/paper.py --steps 90 --record results"),
         (
             "omniglot-images-dynamic-4000-steps",

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from km_rl.evaluate.plan import ablations, by_seed, names, rivals
+from km_rl.evaluate.plan import Start, ablated, ablations, by_seed, compared, names, rivals
 
 
 def test_three_seeds_of_every_model_and_six_of_the_dnc() -> None:
@@ -28,3 +28,14 @@ def test_an_unusual_number_of_steps_is_in_the_names() -> None:
     runs, results = names("paper-omniglot", 32_000, 4000)
     assert runs == "paper-omniglot-4000-steps"
     assert results == "omniglot-images-dynamic-4000-steps"
+    assert names("paper-cifar10", 9, 9) == ("paper-cifar10", "cifar10")
+
+
+def test_ablations_are_compared_with_the_machine_among_its_rivals() -> None:
+    start = Start("cifar10", "paper-cifar10", usual=32_000, slots=128, length=32, seeds=2)
+    whole, parts = compared(start, dnc_seeds=1), ablated(start)
+    assert (whole.base, whole.name) == ("paper-cifar10-2000-steps", "cifar10-2000-steps")
+    assert (parts.base, parts.name) == (whole.base, "cifar10-2000-steps-ablations")
+    assert len(whole.trainings) == 7 and len(parts.trainings) == 2 + 12
+    assert [one for one in whole.trainings if one.model == "km"] == parts.trainings[:2]
+    assert parts.variants and not whole.variants

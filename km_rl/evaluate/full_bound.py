@@ -1,0 +1,102 @@
+"""The runs of the honest bound: is a memory worth what it holds, once that is counted?
+
+On episodes of each number of classes, machines are trained with other weights of KL(M), from 0
+(the paper) to 1 (the bound on ln p(X)), and a VAE with the same nets. What is recorded of them as
+``<data>-<n>classes-full-bound`` are the points that `rate_distortion` draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from km_rl.errors import InputError, at_least_one
+from km_rl.evaluate.plan import BEST, Experiment, Start, Training, with_steps
+
+Classes = int | Literal["all"]
+"""In an episode: so many, or whichever its images are of."""
+
+COUNTED = 1.0
+"""The weight that makes the loss the full bound. The machine with it is always trained too: it is
+the setting ``km``, and the others are named after what they have of their own."""
+WEIGHTS = (COUNTED, 0.1, 0.01, 0.001, 0.0)
+CLASSES: tuple[Classes, ...] = (1, 2, 4, 8, "all")
+DEBUG_WEIGHTS = (COUNTED, 0.0)
+DEBUG_CLASSES: tuple[Classes, ...] = (2, "all")
+FLAGS = tuple("--slots 16 --key 16 --noise-var 1 --learn-noise --prior-std 0.5".split())
+"""The machine that is known to do best where KL(M) counts: a small memory in large units."""
+STEPS = {"paper-omniglot": 5000, "paper-cifar10": 5000}
+"""Of a run, where they are not the preset's."""
+
+
+def full_bound(
+    start: Start, classes: Sequence[Classes] = (), weights: Sequence[float] = ()
+) -> list[Experiment]:
+    """For each number of classes the machines by weight, then the full bound's beside the VAE.
+
+    Args:
+        classes, weights: by default `CLASSES` and `WEIGHTS`, or those of ``debug``.
+
+    Raises:
+        InputError: a weight or a number of classes that no machine can be trained with.
+    """
+    debug = start.preset == "debug"
+    classes = classes or (DEBUG_CLASSES if debug else CLASSES)
+    weights = weights or (DEBUG_WEIGHTS if debug else WEIGHTS)
+    _check(classes, weights, start.length)
+    usual = STEPS.get(start.preset, start.usual)
+    steps = start.steps or usual
+    base = with_steps("debug" if debug else start.dataset, usual, steps)
+    others = [weight for weight in dict.fromkeys(weights) if weight != COUNTED]
+    made = []
+    for n in dict.fromkeys(classes):
+        name = f"{base}-{_named(n)}-full-bound"
+        beside = Experiment(name, name, steps, _rivals(start), None if n == "all" else n)
+        if others:
+            machines = _machines(start, others)
+            made.append(beside._replace(trainings=machines, variants=True, thorough=False))
+        made.append(beside)
+    return made
+
+
+def _named(classes: Classes) -> str:
+    return "all" if classes == "all" else f"{classes}class{'es' * (classes > 1)}"
+
+
+def _rivals(start: Start) -> list[Training]:
+    """The machine of the full bound and the VAE, seed by seed."""
+    vae = BEST.get((start.dataset, "vae"), ())
+    return [
+        one
+        for seed in range(start.seeds)
+        for one in (_machine(COUNTED, seed), Training("vae", seed, flags=vae))
+    ]
+
+
+def _machines(start: Start, others: Sequence[float]) -> list[Training]:
+    """The machine of the full bound and those of other weights, seed by seed."""
+    order = (COUNTED, *others)
+    return [_machine(weight, seed) for seed in range(start.seeds) for weight in order]
+
+
+def _machine(weight: float, seed: int) -> Training:
+    """Trained with that weight; above 0 on draws of M, as its mean alone has no full bound."""
+    drawn = ("--sample-memory",) if weight > 0 else ()
+    part = "" if weight == COUNTED else f"weight{weight:g}"
+    return Training("km", seed, part, ("--memory-kl-weight", f"{weight:g}", *drawn, *FLAGS))
+
+
+def _check(classes: Sequence[Classes], weights: Sequence[float], length: int) -> None:
+    for weight in weights:
+        if not 0 <= weight < math.inf:
+            raise InputError(f"A weight of KL(M) is {weight}: give finite numbers of at least 0.")
+    for n in classes:
+        if n == "all":
+            continue
+        at_least_one(classes=n)
+        if n > length:
+            raise InputError(
+                f"Episodes of {n} classes were asked for, and they have {length} images: "
+                f"give at most {length} classes, or all."
+            )

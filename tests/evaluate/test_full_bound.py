@@ -1,0 +1,85 @@
+"""The sweep of the honest bound: every weight on every number of classes, and the VAE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from km_rl.errors import InputError
+from km_rl.evaluate.full_bound import CLASSES, FLAGS, WEIGHTS, Classes, full_bound
+from km_rl.evaluate.plan import Start
+from km_rl.evaluate.rate_distortion import NAME
+
+OMNIGLOT = Start("omniglot", "paper-omniglot", usual=32_000, slots=64, length=32)
+DEBUG = Start("strokes", "debug", usual=20, slots=4, length=4)
+
+
+def test_every_weight_and_the_vae_on_every_number_of_classes() -> None:
+    plan = full_bound(OMNIGLOT)
+    names = list(dict.fromkeys(one.name for one in plan))
+    assert names == [
+        f"omniglot-{n}-full-bound" for n in ("1class", "2classes", "4classes", "8classes", "all")
+    ]
+    assert all(NAME.fullmatch(name) for name in names)
+    assert [one.classes for one in plan[::2]] == [1, 2, 4, 8, None]
+    assert {one.steps for one in plan} == {5000}
+    runs = {training.name(one.base) for one in plan for training in one.trainings}
+    assert len(runs) == len(CLASSES) * (len(WEIGHTS) + 1) * 3
+
+
+def test_the_machine_of_the_full_bound_is_first_and_the_vae_beside_it() -> None:
+    by_weight, beside = full_bound(OMNIGLOT._replace(seeds=1), classes=[2])
+    assert by_weight.variants and not by_weight.thorough
+    assert not beside.variants and beside.thorough
+    assert by_weight.trainings[0] == beside.trainings[0]
+    assert [one.name(beside.base) for one in beside.trainings] == [
+        "omniglot-2classes-full-bound-km-0",
+        "omniglot-2classes-full-bound-vae-0",
+    ]
+    km, vae = (one.flags for one in beside.trainings)
+    assert km == ("--memory-kl-weight", "1", "--sample-memory", *FLAGS)
+    assert vae == ("--learning-rate", "4e-3")
+
+
+def test_the_memory_is_drawn_in_training_where_its_kl_has_a_weight() -> None:
+    machines = full_bound(OMNIGLOT._replace(seeds=1), classes=["all"])[0].trainings
+    drawn = {one.part: "--sample-memory" in one.flags for one in machines}
+    weights = {"weight0.1": True, "weight0.01": True, "weight0.001": True, "weight0": False}
+    assert drawn == {"": True} | weights
+
+
+@pytest.mark.parametrize(
+    ("weights", "parts"),
+    [((0.1,), ["", "weight0.1"]), ((0.0, 1.0, 0.0), ["", "weight0"]), ((1.0,), None)],
+)
+def test_weight_one_is_always_trained(weights: Sequence[float], parts: list[str] | None) -> None:
+    *by_weight, beside = full_bound(DEBUG._replace(seeds=1), [2], weights)
+    assert [one.model for one in beside.trainings] == ["km", "vae"]
+    assert [[one.part for one in each.trainings] for each in by_weight] == [parts] * bool(parts)
+
+
+def test_debug_is_tiny_and_other_steps_are_in_the_names() -> None:
+    assert {one.name for one in full_bound(DEBUG)} == {
+        "debug-2classes-full-bound",
+        "debug-all-full-bound",
+    }
+    (beside,) = full_bound(OMNIGLOT._replace(steps=300), [1], [1.0])
+    assert beside.name == "omniglot-300-steps-1class-full-bound" and NAME.fullmatch(beside.name)
+    assert beside.steps == 300
+
+
+@pytest.mark.parametrize(
+    ("classes", "weights", "sentence"),
+    [
+        ([2], [-0.1], "is -0.1: give finite"),
+        ([2], [float("nan")], "is nan"),
+        ([0], [1.0], "classes is 0"),
+        ([5], [1.0], "at most 4 classes"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    classes: list[Classes], weights: list[float], sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        full_bound(DEBUG, classes, weights)
