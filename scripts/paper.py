@@ -42,6 +42,9 @@ class Args:
     """Built-in drawings, or real characters or photographs at the paper's sizes."""
     data_dir: Path | None = None
     """Where the data lie; by default KM_RL_DATA names the place, or else they are downloaded."""
+    split: Literal["images", "characters", "validation"] = "images"
+    """Test on other images of the same characters, or, of Omniglot, on characters never seen; on
+    CIFAR-10's own test images, or the last 5,000 of training."""
     parts: tuple[str, ...] = ()
     """Which of: compared (the machine and its rivals), ablations (the machine without each of its
     parts), full-bound (machines trained with other weights of KL(M), and a VAE). By default all;
@@ -79,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     at_least_one(steps=1 if args.steps is None else args.steps)
     torch.set_num_threads(args.threads)
     plan = planned(args)
-    data = load(args.dataset, args.data_dir)
+    data = load(args.dataset, args.data_dir, args.split)
     check(args, plan, data)
     for experiment in plan:
         train(args, experiment, data)
@@ -97,7 +100,7 @@ def planned(args: Args) -> list[Experiment]:
     """
     one = args.usual
     sizes = (one.steps, one.slots, one.episode_length)
-    start = Start(args.dataset, one.preset, *sizes, args.steps, args.seeds)
+    start = Start(args.dataset, one.preset, *sizes, args.steps, args.seeds, args.split)
     plans = {
         "ablations": lambda: [ablated(start)],
         "compared": lambda: [compared(start, args.dnc_seeds)],
@@ -121,6 +124,7 @@ def check(args: Args, plan: Sequence[Experiment], data: Splits) -> None:
 def train(args: Args, experiment: Experiment, data: Splits) -> None:
     """Every run of an experiment; one that is finished takes no time."""
     shared = ["--preset", args.usual.preset, "--dataset", args.dataset]
+    shared += ["--split", args.split] if args.split != "images" else []
     shared += ["--data-dir", str(args.data_dir)] if args.data_dir else []
     shared += ["--classes", str(experiment.classes)] if experiment.classes else []
     shared += ["--steps", str(experiment.steps), "--threads", str(args.threads)]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from km_rl.errors import InputError, at_least_one
-from km_rl.evaluate.plan import BEST, Experiment, Start, Training, with_steps
+from km_rl.evaluate.plan import BEST, Experiment, Start, Training, with_split, with_steps
 
 Classes = int | Literal["all"]
 """In an episode: so many, or whichever its images are of."""
@@ -47,7 +47,8 @@ def full_bound(
     _check(classes, weights, start.length)
     usual = STEPS.get(start.preset, start.usual)
     steps = start.steps or usual
-    base = with_steps("debug" if debug else start.dataset, usual, steps)
+    data = with_split("debug" if debug else start.dataset, start.split)
+    base = with_steps(data, usual, steps)
     others = [weight for weight in dict.fromkeys(weights) if weight != COUNTED]
     made = []
     for n in dict.fromkeys(classes):

@@ -17,8 +17,12 @@ BEST = {("omniglot", "vae"): ("--learning-rate", "4e-3")}
 """Flags with which a rival is at its best, by data set and model."""
 OVERNIGHT = {"paper-omniglot": 4000, "paper-cifar10": 2000}
 """Steps of a run where the preset's are too many for a night."""
-EXPERIMENTS = {"paper-omniglot": "omniglot-images-dynamic", "paper-cifar10": "cifar10"}
-"""What results of a preset are called, where it is not the preset's name."""
+EXPERIMENTS = {
+    ("paper-omniglot", "images"): "omniglot-images-dynamic",
+    ("paper-omniglot", "characters"): "omniglot-characters-dynamic",
+    ("paper-cifar10", "images"): "cifar10",
+}
+"""What results of a preset and a split are called, where it is not as their runs."""
 
 
 class Training(NamedTuple):
@@ -67,6 +71,7 @@ class Start(NamedTuple):
         preset: its name; `usual`, `slots` and `length` are its steps, its K and its T.
         steps: of each run, if they are not to be the plan's own choice.
         seeds: of every model but the DNC, from 0 up.
+        split: of the data set.
     """
 
     dataset: str
@@ -76,12 +81,13 @@ class Start(NamedTuple):
     length: int
     steps: int | None = None
     seeds: int = SEEDS
+    split: str = "images"
 
 
 def compared(start: Start, dnc_seeds: int = DNC_SEEDS) -> Experiment:
     """The machine and its rivals."""
     steps = start.steps or OVERNIGHT.get(start.preset, start.usual)
-    base, name = names(start.preset, start.usual, steps)
+    base, name = names(start.preset, start.split, start.usual, steps)
     return Experiment(name, base, steps, rivals(start.dataset, start.seeds, dnc_seeds))
 
 
@@ -118,10 +124,16 @@ def ablations(slots: int, seeds: int = SEEDS) -> list[Training]:
     ]
 
 
-def names(preset: str, usual: int, steps: int) -> tuple[str, str]:
+def names(preset: str, split: str, usual: int, steps: int) -> tuple[str, str]:
     """What runs and results of a preset are called; both tell an unusual number of steps."""
-    experiment = EXPERIMENTS.get(preset, preset)
-    return with_steps(preset, usual, steps), with_steps(experiment, usual, steps)
+    base = with_split(preset, split)
+    experiment = EXPERIMENTS.get((preset, split), base)
+    return with_steps(base, usual, steps), with_steps(experiment, usual, steps)
+
+
+def with_split(name: str, split: str) -> str:
+    """The name, with the split where it is not the usual one, over images."""
+    return name if split == "images" else f"{name}-{split}"
 
 
 def with_steps(name: str, usual: int, steps: int) -> str:

@@ -17,6 +17,7 @@ CIFAR10 = f"{PAPER} --dataset cifar10 --data-dir DIR"
 COMMANDS = {
     "strokes": f"{PAPER} --record results",
     "omniglot-images-dynamic": f"{OMNIGLOT} --steps 32000 --record results",
+    "omniglot-characters-dynamic": f"{OMNIGLOT} --split characters --steps 32000 --record results",
     "cifar10": f"{CIFAR10} --steps 32000 --record results",
     "debug": f"{PAPER} --preset debug --record results",
 }
@@ -95,5 +96,5 @@ def command_for(experiment: str) -> str:
     bare, _, steps = experiment.removesuffix("-steps").rpartition("-")
     if not experiment.endswith("-steps"):
         return f"python scripts/results.py RUNS --experiment {experiment}"
-    script = {"omniglot-images-dynamic": OMNIGLOT, "cifar10": CIFAR10}.get(bare, PAPER)
-    return f"{script} --steps {steps} --record results"
+    usual = COMMANDS.get(bare, f"{PAPER} --record results")
+    return usual.replace(" --steps 32000", "").replace("--record", f"--steps {steps} --record")

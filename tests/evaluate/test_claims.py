@@ -169,6 +169,11 @@ def test_the_page(tmp_path: Path) -> None:
             "python scripts/paper.py --dataset cifar10 --data-dir DIR --steps 2000 "
             "--record results",
         ),
+        (
+            "omniglot-characters-dynamic-4000-steps",
+            "python scripts/paper.py --dataset omniglot --data-dir DIR --split characters "
+            "--steps 4000 --record results",
+        ),
         ("strokes-90-steps", "python scripts/paper.py --steps 90 --record results"),
         (
             "omniglot-images-dynamic-4000-steps",

@@ -28,6 +28,12 @@ def test_every_weight_and_the_vae_on_every_number_of_classes() -> None:
     assert len(runs) == len(CLASSES) * (len(WEIGHTS) + 1) * 3
 
 
+def test_a_split_over_characters_is_in_the_names() -> None:
+    plan = full_bound(OMNIGLOT._replace(split="characters"), classes=[2], weights=[1.0])
+    assert [one.name for one in plan] == ["omniglot-characters-2classes-full-bound"]
+    assert NAME.fullmatch(plan[0].name)
+
+
 def test_the_machine_of_the_full_bound_is_first_and_the_vae_beside_it() -> None:
     by_weight, beside = full_bound(OMNIGLOT._replace(seeds=1), classes=[2])
     assert by_weight.variants and not by_weight.thorough

@@ -23,12 +23,19 @@ def test_every_part_is_left_out_once_for_each_seed() -> None:
 
 
 def test_an_unusual_number_of_steps_is_in_the_names() -> None:
-    assert names("debug", 20, 20) == ("debug", "debug")
-    assert names("paper-omniglot", 9, 9) == ("paper-omniglot", "omniglot-images-dynamic")
-    runs, results = names("paper-omniglot", 32_000, 4000)
+    assert names("debug", "images", 20, 20) == ("debug", "debug")
+    assert names("paper-omniglot", "images", 9, 9) == ("paper-omniglot", "omniglot-images-dynamic")
+    runs, results = names("paper-omniglot", "images", 32_000, 4000)
     assert runs == "paper-omniglot-4000-steps"
     assert results == "omniglot-images-dynamic-4000-steps"
-    assert names("paper-cifar10", 9, 9) == ("paper-cifar10", "cifar10")
+    assert names("paper-cifar10", "images", 9, 9) == ("paper-cifar10", "cifar10")
+
+
+def test_a_split_over_characters_is_in_the_names() -> None:
+    start = Start("omniglot", "paper-omniglot", usual=9, slots=64, length=32, steps=9)
+    beside = compared(start._replace(split="characters"))
+    assert beside.base == "paper-omniglot-characters"
+    assert beside.name == "omniglot-characters-dynamic"
 
 
 def test_ablations_are_compared_with_the_machine_among_its_rivals() -> None:
