@@ -278,9 +278,9 @@ def table(points: list[Point]) -> str:
     for p in ends(points):
         by.setdefault(p.setting, {}).setdefault(named(p), []).append(p.value)
     columns = list(dict.fromkeys(named(p) for p in points))
-    lines = [f"{'':18}" + "".join(f"{c:>14}" for c in columns)]
+    lines = [f"{'':18}" + "".join(f"{c:>16}" for c in columns)]
     for setting, found in by.items():
-        cells = (f"{np.mean(found[c]):14.3f}" if c in found else " " * 14 for c in columns)
+        cells = (f"{np.mean(found[c]):16.3f}" if c in found else " " * 16 for c in columns)
         lines.append(f"{setting:18}" + "".join(cells))
     return "\n".join(lines)
 

@@ -93,12 +93,22 @@ def by_few_shot(
     """PPO that is `paid` by a discriminator; errors as there."""
     learner, observe = paid(model, family, case.task, told, seed)
     measure = TaskReturn(family, case)
-    at, scores = [0], [measure.score(learner)]
-    for _ in range(MEASURES):
-        learner.learn(steps // MEASURES, observe, reset_num_timesteps=False)
-        at.append(learner.num_timesteps)
+    at = stops(steps, learner.n_steps * learner.n_envs)
+    scores = [measure.score(learner)]
+    for stop in at:
+        more = stop - learner.num_timesteps
+        learner.learn(more, observe, reset_num_timesteps=False)
         scores.append(measure.score(learner))
-    return Learned(Curve(at, scores), learner)
+    return Learned(Curve([0, *at], scores), learner)
+
+
+def stops(steps: int, round_steps: int) -> list[int]:
+    """Where scores are measured: after whole rounds, as many for all, and no step beyond.
+
+    A round is the least there is, however few the steps.
+    """
+    rounds = max(1, steps // round_steps)
+    return sorted({-(-rounds * i // MEASURES) * round_steps for i in range(1, MEASURES + 1)})
 
 
 def by_classical(
@@ -112,14 +122,12 @@ def by_classical(
     with tempfile.TemporaryDirectory() as empty:
         kind = Cloning if config.algorithm == "bc" else Adversary
         imitator = kind(config, task, RoundMeans(empty))
-        at, scores = [0], [measure.score(imitator.learner)]
-        while imitator.steps + imitator.round_steps <= steps:
-            imitator.round()
-            last = imitator.steps + imitator.round_steps > steps
-            if last or imitator.steps * MEASURES // steps > at[-1] * MEASURES // steps:
-                at.append(imitator.steps)
-                scores.append(measure.score(imitator.learner))
-    return Learned(Curve(at, scores), imitator.learner)
+        at, scores = stops(steps, imitator.round_steps), [measure.score(imitator.learner)]
+        for stop in at:
+            while imitator.steps < stop:
+                imitator.round()
+            scores.append(measure.score(imitator.learner))
+    return Learned(Curve([0, *at], scores), imitator.learner)
 
 
 def _told(case: HeldOut) -> tuple[Measured, Measured]:

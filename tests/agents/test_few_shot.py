@@ -19,7 +19,7 @@ from agents.few_shot import SETTINGS, aucs, build, examination, meta_trained, or
 from agents.few_shot_benchmark import Comparison, FewShotConfig, Point, ends
 from agents.few_shot_figures import returns
 from agents.few_shot_record import record, rows
-from agents.few_shot_return import TaskReturn
+from agents.few_shot_return import TaskReturn, stops
 from agents.few_shot_rivals import Attention, DeepSet, NearestPair, Perceptron, size
 from agents.few_shot_teachers import Teachers, distances, taught
 from envs.demos import load
@@ -173,8 +173,11 @@ def test_the_script_compares_goes_on_and_records(
     assert {("kanerva", "auc_earlier@16"), ("knn", "auc_earlier@16")} <= found.keys()
     with (place / "kanerva.csv").open(newline="") as file:
         curve = [line for line in csv.DictReader(file) if line["metric"] == "return"]
-    kept = json.loads(lines.splitlines()[0])
-    assert [int(line["step"]) for line in curve] == kept["at"] and len(kept["at"]) > 2
+    kept = [json.loads(line) for line in lines.splitlines()]
+    assert [int(line["step"]) for line in curve] == kept[0]["at"]
+    assert {one["of"]["agent"]: one["at"][-1] for one in kept} == dict.fromkeys(
+        ("kanerva", "bc", "gail-dropout"), 4096
+    )
     assert float(curve[-1]["value"]) == pytest.approx(found["kanerva", "return"].value, abs=1e-4)
     for name in ("auc.png", "returns.png"):
         assert (place / name).stat().st_size > 1000
@@ -202,6 +205,21 @@ def test_the_curve_of_an_agent_is_the_mean_over_tasks_and_seeds() -> None:
     assert 0.5 <= low < 0.6 and 1.6 < high <= 1.7
     few = [p for p in points if p.seed < 2]
     assert not returns(few).axes[0].collections
+
+
+@pytest.mark.parametrize(
+    ("steps", "round_steps", "expected"),
+    [
+        (57_344, 2048, [7, 14, 21, 28]),
+        (57_344, 4096, [4, 7, 11, 14]),
+        (4096, 2048, [1, 2]),
+        (9, 2048, [1]),
+    ],
+)
+def test_scores_are_measured_after_whole_rounds(
+    steps: int, round_steps: int, expected: list[int]
+) -> None:
+    assert stops(steps, round_steps) == [n * round_steps for n in expected]
 
 
 def test_an_episode_of_each_held_out_expert_is_written(
