@@ -181,6 +181,9 @@ def test_the_script_compares_goes_on_and_records(
     assert float(curve[-1]["value"]) == pytest.approx(found["kanerva", "return"].value, abs=1e-4)
     for name in ("auc.png", "returns.png"):
         assert (place / name).stat().st_size > 1000
+    config = FewShotConfig(preset="debug", run_dir=tmp_path, agents=("kanerva", "bc", "knn"))
+    assert list(Comparison(config).filmed()) == ["kanerva", "bc"]
+    assert not Comparison(replace(config, pairs=17)).filmed()
 
 
 def test_the_curve_of_an_agent_is_the_mean_over_tasks_and_seeds() -> None:

@@ -101,7 +101,8 @@ def test_a_cheetah_is_rendered_where_it_can_be() -> None:
     except NoFilm as reason:
         pytest.skip(str(reason))
     agent = ppo(make_vec("HalfCheetah", 1, 0), 0)
-    agent.policy.action_net.weight.data *= 100  # it would hardly move
+    last: Any = agent.policy.action_net
+    last.weight.data *= 100  # it would hardly move
     drawn = strip("HalfCheetah", {"kanerva": agent})
-    first, last = (np.asarray(drawn.axes[i].images[0].get_array()) for i in (0, -1))
-    assert first.shape[-1] == 3 and first.std() > 1 and not np.array_equal(first, last)
+    before, after = (np.asarray(drawn.axes[i].images[0].get_array()) for i in (0, -1))
+    assert before.shape[-1] == 3 and before.std() > 1 and not np.array_equal(before, after)
