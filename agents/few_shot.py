@@ -4,10 +4,12 @@
 
     runs/few-shot/<family>/<setting>-<seed>/
     ├── config.json          every setting, and under "about" the commit, versions and hardware
-    ├── metrics.jsonl        ``step``, ``seconds`` and ``loss``, cross-entropy in nats
+    ├── metrics.jsonl        ``step``, ``seconds`` and ``loss``, cross-entropy in nats; of
+    │                        ``generative`` -ln p(a|s)
     ├── tb/                  the same numbers as TensorBoard events
     ├── training.pt          where the same command resumes
-    └── model.safetensors    the trained discriminator
+    ├── model.safetensors    the trained discriminator
+    └── learners/            what agents that it paid did early, if that was asked for
 
 AUC is how often a further pair of the expert looks more like the expert than a pair of the even
 mixture of all other policies: Mann and Whitney's U over the number of pairs.
@@ -19,7 +21,7 @@ import io
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,18 +30,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from agents.few_shot_learners import with_learners
 from agents.few_shot_rivals import Attention, DeepSet, NearestPair, Perceptron, matched, size
 from agents.logbook import Logbook
 from envs.tasks import Family, HeldOut
 from km_rl.errors import InputError, NonFiniteError, written_beside
 from km_rl.evaluate.spread import probability_of_improvement
+from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
-from km_rl.rl.tasks import Tasks
+from km_rl.rl.tasks import Tasks, rows_of
 from km_rl.train.signals import noted_signals
 
-TRAINING, MODEL = "training.pt", "model.safetensors"
+TRAINING, MODEL, LEARNERS = "training.pt", "model.safetensors", "learners"
 LOG_EVERY, SAVE_EVERY = 50, 500
 SEED = 20_250_701
 """Of the pairs that a discriminator is tested with, which are the same for all."""
@@ -48,23 +52,38 @@ TIMED = 20
 
 
 class Setting(NamedTuple):
-    """What is compared: a kind of model, its options, and how its training differs."""
+    """What is compared: a kind of model, its options, and how its training differs.
+
+    Attributes:
+        trained: on episodes of other experts.
+        like: the setting that it is but for what changes after training, whose weights it takes.
+        learners: early rollouts of learners stand beside the policies that it is trained with.
+    """
 
     model: type[FewShot]
     options: Mapping[str, Any] = {}
     recipe: Mapping[str, Any] = {}
     trained: bool = True
+    like: str | None = None
+    learners: bool = False
 
 
 FASTER = {"learning_rate": 5e-3}
 """Attention learns better by it than by the memory's step size."""
+MEMORY = "kanerva"
 SETTINGS: Mapping[str, Setting] = {
-    "kanerva": Setting(MetaDiscriminator),
+    MEMORY: Setting(MetaDiscriminator),
     "kanerva-ratio": Setting(MetaDiscriminator, {"head": "ratio"}),
     "kanerva-h": Setting(MetaDiscriminator, {"channels": "h"}),
     "kanerva-a": Setting(MetaDiscriminator, {"channels": "a"}),
     "left-out": Setting(MetaDiscriminator, {}, {"queries": "left_out"}),
     "no-leave-one-out": Setting(MetaDiscriminator, {}, {"queries": "written"}),
+    "no-history": Setting(MetaDiscriminator, {"history": False}, like=MEMORY),
+    "generative": Setting(
+        MetaDiscriminator,
+        {"channels": "h", "head": "ratio", "generative": True, "noise_var": 1.0},
+    ),
+    "with-learners": Setting(MetaDiscriminator, learners=True),
     "attention": Setting(Attention, {"keys": "state"}, FASTER),
     "attention-pairs": Setting(Attention, {"keys": "both"}, FASTER),
     "deep-set": Setting(DeepSet),
@@ -72,7 +91,12 @@ SETTINGS: Mapping[str, Setting] = {
     "mlp-scratch": Setting(Perceptron, trained=False),
     "knn": Setting(NearestPair, trained=False),
 }
-"""By name; ``kanerva`` is the memory, ``oracle`` is there wherever densities are known."""
+"""By name; ``kanerva`` is the memory, ``oracle`` is there wherever densities are known.
+
+The AUC of ``no-history`` is the memory's, for a test shows the policy in one round: what differs
+is ``auc_earlier`` and where agents get. ``generative`` starts from the variance of actions as its
+noise: from 0.1 most of its training goes into learning that.
+"""
 ORACLE = "oracle"
 UNSIZED = (NearestPair,)
 
@@ -114,7 +138,16 @@ def meta_trained(family: Family, name: str, recipe: MetaRecipe, run_dir: Path) -
     """
     if name not in SETTINGS:
         raise InputError(f"--settings names '{name}': give some of {', '.join(SETTINGS)}, oracle.")
-    setting, tasks = SETTINGS[name], Tasks(family.train)
+    setting = SETTINGS[name]
+    if setting.like is not None:
+        trained = meta_trained(family, setting.like, recipe, run_dir)
+        model = setting.model.build(trained.state, trained.rest, **setting.options)
+        model.load_state_dict(trained.state_dict())
+        return model.eval()
+    train = family.train
+    if setting.learners:
+        train = with_learners(family, *payer(family, recipe, run_dir))
+    tasks = Tasks(train)
     recipe = MetaRecipe(**{**vars(recipe), **setting.recipe})
     torch.manual_seed(recipe.seed)
     model = build(setting, tasks)
@@ -124,6 +157,12 @@ def meta_trained(family: Family, name: str, recipe: MetaRecipe, run_dir: Path) -
     config = MetaConfig(family.name, name, recipe, len(tasks), tasks.digest, run_dir)
     _train(MetaTraining(model, tasks, recipe), config)
     return model.eval()
+
+
+def payer(family: Family, recipe: MetaRecipe, run_dir: Path) -> tuple[FewShot, Path, int]:
+    """The memory that pays learners, where what they did early lies, and their seed."""
+    folder = run_dir / "few-shot" / family.name / f"{MEMORY}-{recipe.seed}" / LEARNERS
+    return meta_trained(family, MEMORY, recipe, run_dir), folder, recipe.seed
 
 
 def _train(training: MetaTraining, config: MetaConfig) -> None:
@@ -233,6 +272,48 @@ def aucs(model: FewShot, exam: Examination, pairs: int) -> list[float]:
     return _aucs(logits.numpy(), exam)
 
 
+@torch.no_grad()
+def earlier_aucs(
+    model: FewShot, cases: list[HeldOut], exam: Examination, pairs: int
+) -> list[float] | None:
+    """The AUC against a policy's earlier rounds, of a model that saw them one by one.
+
+    Each of a task's policies, from the random one to the one nearest to the expert, is a round of
+    which half of the pairs are shown; the other halves are told from the expert, but for those of
+    the last round. A model that only knows the last round may take the others for the expert. None
+    where a task has one policy.
+    """
+    found: list[float] = []
+    for case, expert, queries in zip(cases, exam.expert, exam.expert_queries, strict=True):
+        rounds = [rows_of(policy) for policy in case.task.policies.values()]
+        if len(rounds) < 2:
+            return None
+        model.clear()
+        model.remember(_named(expert[:pairs], model.state))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            for rows in rounds:
+                model.observe(_named(rows[: len(rows) // 2], model.state))
+        earlier = torch.cat([rows[len(rows) // 2 :] for rows in rounds[:-1]])
+        logits = model(torch.cat([queries, earlier])).numpy()
+        n = len(queries)
+        found.append(probability_of_improvement(logits[:n], logits[n:]))
+    model.clear()
+    return found
+
+
+def learner_examination(exam: Examination, learners: Sequence[Pairs]) -> Examination:
+    """The same of the first held-out experts, with pairs of a learner of each as the policy's."""
+    m, q = exam.policy.shape[1], exam.policy_queries.shape[1]
+    rows = torch.stack([rows_of(found)[: m + q] for found in learners])
+    n = len(rows)
+    return Examination(exam.expert[:n], rows[:, :m], exam.expert_queries[:n], rows[:, m:])
+
+
+def _named(rows: torch.Tensor, state: int) -> dict[str, torch.Tensor]:
+    return {"obs": rows[:, :state], "acts": rows[:, state:]}
+
+
 def oracle_aucs(cases: list[HeldOut], exam: Examination) -> list[float] | None:
     """That of the true densities' ratio; None where they are not known."""
     told = []
@@ -253,12 +334,11 @@ def _aucs(logits: np.ndarray, exam: Examination) -> list[float]:
 def adapt_ms(model: FewShot, exam: Examination, pairs: int) -> float:
     """Milliseconds to take in ``pairs`` pairs of an expert, ready to be asked: the fastest."""
     state = model.state
-    rows = exam.expert[0, :pairs]
-    told = {"obs": rows[:, :state], "acts": rows[:, state:]}
+    told = _named(exam.expert[0, :pairs], state)
     query, times = exam.policy_queries[0, :1], []
     for _ in range(TIMED):
         model.clear()
-        model.observe({"obs": exam.policy[0, :, :state], "acts": exam.policy[0, :, state:]})
+        model.observe(_named(exam.policy[0], state))
         started = time.perf_counter()
         model.remember(told)
         model(query)

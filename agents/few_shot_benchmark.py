@@ -1,19 +1,22 @@
 """The few-shot comparison: AUC of every discriminator, and how far agents get by some of them.
 
 What was measured lies in ``returns.jsonl`` beside the trained discriminators, so the same command
-goes on where an interrupted one stood.
+goes on where an interrupted one stood: a line for each agent, with its score at every step where
+it was measured and all that this depends on. Beside it, in ``policies/``, are the policies.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.few_shot import (
     ORACLE,
@@ -21,11 +24,16 @@ from agents.few_shot import (
     Examination,
     adapt_ms,
     aucs,
+    earlier_aucs,
     examination,
+    learner_examination,
     meta_trained,
     oracle_aucs,
+    payer,
 )
-from agents.few_shot_return import CLASSICAL, by_classical, by_few_shot
+from agents.few_shot_film import keep, kept
+from agents.few_shot_learners import held_out_learners
+from agents.few_shot_return import CLASSICAL, Learned, by_classical, by_few_shot
 from agents.few_shot_rivals import Perceptron
 from agents.runs import Curve
 from envs.tasks import HELD_OUT, TRAIN, Family, Name, load_family
@@ -36,12 +44,13 @@ from km_rl.rl.meta_training import MetaRecipe
 from km_rl.rl.tasks import Tasks
 from km_rl.train.recipe import at_least
 
+Key = TypeVar("Key", bound=Hashable)
 POLICY_PAIRS, QUERIES = 256, 256
 """Pairs of the policy that a discriminator is told in a test, and of each to be told apart."""
 
 
 class Point(NamedTuple):
-    """A number of one setting, seed and held-out task."""
+    """A number of one setting, seed and held-out task; an agent's after so many steps."""
 
     setting: str
     metric: str
@@ -49,6 +58,7 @@ class Point(NamedTuple):
     task: str
     seed: int
     value: float
+    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,8 @@ class FewShotConfig:
     """Where what was trained and measured lies."""
     record: Path | None = None
     """The folder of the results to record this in."""
+    demonstrations: Path | None = None
+    """Do nothing but write an episode of each held-out expert to this npz file."""
 
     def validate(self) -> None:
         """Refuse what cannot be compared with an `InputError`."""
@@ -183,24 +195,56 @@ class Comparison:
                 found = aucs(model, self.exam, k)
             for name, value in zip(names, found or (), strict=bool(found)):
                 yield Point(setting, "auc", k, name, seed, value)
-        if model is not None and not isinstance(model, Perceptron):
+        if model is None:
+            return
+        k, cases = self.config.pairs, self.family.held_out
+        told = {"auc_earlier": earlier_aucs(model, cases, self.exam, k)}
+        if any(s.learners for name, s in SETTINGS.items() if name in self.config.settings):
+            told["auc_learner"] = aucs(model, self._learner_exam(seed), k)
+        for metric, found in told.items():
+            for name, value in zip(names, found or (), strict=False):
+                yield Point(setting, metric, k, name, seed, value)
+        if not isinstance(model, Perceptron):
             k = max(self.config.auc_pairs)
             yield Point(setting, "adapt_ms", k, names[0], seed, adapt_ms(model, self.exam, k))
+
+    def _learner_exam(self, seed: int) -> Examination:
+        recipe = replace(self.config.meta, seed=seed)
+        paying = payer(self.family, recipe, self.config.run_dir)
+        return learner_examination(self.exam, held_out_learners(self.family, *paying))
 
     def _scores(self, name: str, seed: int, tell: Callable[[str], None]) -> Iterator[Point]:
         c = self.config
         for task in range(c.tasks):
             case = self.family.held_out[task]
-            key = {"agent": name, "seed": seed, "task": case.task.name, "pairs": c.pairs}
-            key |= {"steps": c.steps, "digest": self.digest, "meta": asdict(c.meta)}
+            key = self._key(name, seed, case.task.name)
             curve = self._known(key)
             if curve is None:
-                curve = self._learn(name, seed, task)
+                curve, learner = self._learn(name, seed, task)
+                keep(self._policy(key), key, learner)
                 self._keep(key, curve)
             tell(f"{name:18}{case.task.name:20}seed {seed}{curve.values[-1]:8.2f} of the expert")
-            yield Point(name, "return", c.pairs, case.task.name, seed, curve.values[-1])
+            for step, value in zip(*curve, strict=True):
+                yield Point(name, "return", c.pairs, case.task.name, seed, value, int(step))
 
-    def _learn(self, name: str, seed: int, task: int) -> Curve:
+    def filmed(self) -> dict[str, BaseAlgorithm]:
+        """Agents of the first task and seed, by name, whose policies were kept."""
+        task, seed = self.family.held_out[0].task.name, self.config.seeds[0]
+        keys = {name: self._key(name, seed, task) for name in self.config.agents}
+        found = {n: kept(self._policy(key), key, self.family.env) for n, key in keys.items()}
+        return {name: agent for name, agent in found.items() if agent is not None}
+
+    def _key(self, name: str, seed: int, task: str) -> dict[str, Any]:
+        """All that a score depends on."""
+        c = self.config
+        key = {"agent": name, "seed": seed, "task": task, "pairs": c.pairs}
+        return key | {"steps": c.steps, "digest": self.digest, "meta": asdict(c.meta)}
+
+    def _policy(self, key: Mapping[str, Any]) -> Path:
+        named = "-".join(str(key[part]) for part in ("agent", "task", "pairs", "steps", "seed"))
+        return self.returns.parent / "policies" / f"{re.sub('[^a-z0-9.-]+', '-', named)}.pt"
+
+    def _learn(self, name: str, seed: int, task: int) -> Learned:
         c = self.config
         given = (self.family, self.family.held_out[task], self.told(task, c.pairs), c.steps, seed)
         if name in CLASSICAL:
@@ -231,14 +275,32 @@ def told(exam: Examination, task: int, n: int, family: Family) -> Pairs:
 def table(points: list[Point]) -> str:
     """A row for each setting and a column for each metric, means over tasks and seeds."""
     by: dict[str, dict[str, list[float]]] = {}
-    for p in points:
+    for p in ends(points):
         by.setdefault(p.setting, {}).setdefault(named(p), []).append(p.value)
     columns = list(dict.fromkeys(named(p) for p in points))
-    lines = [f"{'':18}" + "".join(f"{c:>14}" for c in columns)]
+    lines = [f"{'':18}" + "".join(f"{c:>16}" for c in columns)]
     for setting, found in by.items():
-        cells = (f"{np.mean(found[c]):14.3f}" if c in found else " " * 14 for c in columns)
+        cells = (f"{np.mean(found[c]):16.3f}" if c in found else " " * 16 for c in columns)
         lines.append(f"{setting:18}" + "".join(cells))
     return "\n".join(lines)
+
+
+def ends(points: Sequence[Point]) -> list[Point]:
+    """The points without those on an agent's way: of each, the one of the last step."""
+    last: dict[Hashable, Point] = {}
+    for p in points:
+        place = p._replace(value=0.0, step=0)
+        if place not in last or p.step >= last[place].step:
+            last[place] = p
+    return list(last.values())
+
+
+def grouped(points: Sequence[Point], key: Callable[[Point], Key]) -> dict[Key, np.ndarray]:
+    """The values (seeds, tasks) of the points of each key."""
+    found: dict[Key, dict[int, list[float]]] = {}
+    for p in points:
+        found.setdefault(key(p), {}).setdefault(p.seed, []).append(p.value)
+    return {k: np.array(list(by_seed.values())) for k, by_seed in found.items()}
 
 
 def named(point: Point) -> str:

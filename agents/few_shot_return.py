@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from imitation.rewards.reward_wrapper import RewardVecEnvWrapper
+from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 
 from agents.adversary import Adversary
@@ -28,6 +30,7 @@ from envs.tasks import Family, HeldOut, make_task_vec
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import ROUNDS, FewShot
 from km_rl.rl.meta_reward_net import FewShotRewardNet, ObserveRollouts
+from km_rl.rl.tasks import Task as Expert
 
 CLASSICAL: Mapping[str, Mapping[str, Any]] = {
     "gail": {"discriminator": "mlp"},
@@ -54,36 +57,63 @@ class TaskReturn(TrueReturn):
         return (self.of(policy).mean - random) / (expert - random)
 
 
-def by_few_shot(
-    model: FewShot, family: Family, case: HeldOut, told: Pairs, steps: int, seed: int
-) -> Curve:
-    """The score of PPO on the way, paid by a discriminator that is told the pairs.
+class Learned(NamedTuple):
+    """An agent in the end, and its score on the way."""
 
-    It starts from what a random policy did, as there is no other yet.
+    curve: Curve
+    learner: BaseAlgorithm
+
+
+def paid(
+    model: FewShot, family: Family, expert: Expert, told: Pairs, seed: int
+) -> tuple[PPO, ObserveRollouts]:
+    """PPO at its start, paid by a discriminator that is told the pairs.
+
+    The discriminator starts from what a random policy did, as there is no other yet; the callback
+    shows it each rollout.
 
     Raises:
         InputError: the discriminator is of another environment.
     """
     set_random_seed(seed)
-    settings, measure = ppo_settings(family.env), TaskReturn(family, case)
+    settings = ppo_settings(family.env)
     venv = make_vec(family.env, settings.n_envs, seed)
     net = FewShotRewardNet(venv.observation_space, venv.action_space, model)
     model.clear()
     net.remember(told)
     for _ in range(ROUNDS):
-        net.observe(case.task.policies["random"])
+        net.observe(expert.policies["random"])
     learner = ppo(RewardVecEnvWrapper(venv, net.reward_fn), seed, settings)
-    at, scores = [0], [measure.score(learner)]
-    for _ in range(MEASURES):
-        learner.learn(steps // MEASURES, ObserveRollouts(net), reset_num_timesteps=False)
-        at.append(learner.num_timesteps)
+    return learner, ObserveRollouts(net)
+
+
+def by_few_shot(
+    model: FewShot, family: Family, case: HeldOut, told: Pairs, steps: int, seed: int
+) -> Learned:
+    """PPO that is `paid` by a discriminator; errors as there."""
+    learner, observe = paid(model, family, case.task, told, seed)
+    measure = TaskReturn(family, case)
+    at = stops(steps, learner.n_steps * learner.n_envs)
+    scores = [measure.score(learner)]
+    for stop in at:
+        more = stop - learner.num_timesteps
+        learner.learn(more, observe, reset_num_timesteps=False)
         scores.append(measure.score(learner))
-    return Curve(at, scores)
+    return Learned(Curve([0, *at], scores), learner)
+
+
+def stops(steps: int, round_steps: int) -> list[int]:
+    """Where scores are measured: after whole rounds, as many for all, and no step beyond.
+
+    A round is the least there is, however few the steps.
+    """
+    rounds = max(1, steps // round_steps)
+    return sorted({-(-rounds * i // MEASURES) * round_steps for i in range(1, MEASURES + 1)})
 
 
 def by_classical(
     name: str, family: Family, case: HeldOut, told: Pairs, steps: int, seed: int
-) -> Curve:
+) -> Learned:
     """The same by GAIL or behavioural cloning; the latter's steps are pairs shown."""
     set_random_seed(seed)
     measure = TaskReturn(family, case)
@@ -92,14 +122,12 @@ def by_classical(
     with tempfile.TemporaryDirectory() as empty:
         kind = Cloning if config.algorithm == "bc" else Adversary
         imitator = kind(config, task, RoundMeans(empty))
-        at, scores = [0], [measure.score(imitator.learner)]
-        while imitator.steps + imitator.round_steps <= steps:
-            imitator.round()
-            last = imitator.steps + imitator.round_steps > steps
-            if last or imitator.steps * MEASURES // steps > at[-1] * MEASURES // steps:
-                at.append(imitator.steps)
-                scores.append(measure.score(imitator.learner))
-    return Curve(at, scores)
+        at, scores = stops(steps, imitator.round_steps), [measure.score(imitator.learner)]
+        for stop in at:
+            while imitator.steps < stop:
+                imitator.round()
+            scores.append(measure.score(imitator.learner))
+    return Learned(Curve([0, *at], scores), imitator.learner)
 
 
 def _told(case: HeldOut) -> tuple[Measured, Measured]:

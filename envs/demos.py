@@ -33,7 +33,7 @@ from envs.make import KNOWN, family
 from km_rl.errors import InputError, written_beside
 from km_rl.rl.episodes import pairs
 
-SHIPPED = Path(__file__).parent / "demonstrations"
+SHIPPED, HELD_OUT = Path(__file__).parent / "demonstrations", "held-out"
 ARRAYS = ("obs", "acts", "rews", "terminal", "traj_starts", "indices")
 MINARI_ID = re.compile(r"[-\w]+(/[-\w]+)*-v\d+")
 
@@ -133,6 +133,22 @@ def shipped(name: str) -> Path:
     raise InputError(
         f"No demonstrations are shipped for '{name}' (there are: {there}): make some with "
         f"'python scripts/train_expert.py --env {name}', or name a file with --demos."
+    )
+
+
+def held_out(of: str) -> Path:
+    """The file that is shipped of a family of `envs.tasks`: an episode of each held-out expert.
+
+    Raises:
+        InputError: none are shipped of this family; says how to make some.
+    """
+    path = SHIPPED / HELD_OUT / f"{of}.npz"
+    if path.is_file():
+        return path
+    there = ", ".join(sorted(p.stem for p in path.parent.glob("*.npz"))) or "none"
+    raise InputError(
+        f"No demonstrations of held-out experts of '{of}' are shipped (there are: {there}): make "
+        f"some with 'python scripts/few_shot.py --family {of} --demonstrations FILE.npz'."
     )
 
 

@@ -8,8 +8,10 @@
 ``halfcheetah-gait``      different agents in HalfCheetah, each a file of demonstrations
 ========================  =========================================================================
 
-The first two are drawn from a seed and need nothing. Beside each expert stand a random policy, a
-half-trained one and one that is perturbed; HalfCheetah's others are the expert under noise.
+The first two are drawn from a seed and need nothing; an episode of each of their held-out experts
+is shipped, `envs.demos.held_out`. Beside each expert stand a random policy, a half-trained one and
+one that is perturbed, in this order; HalfCheetah's others are the expert under noise. What
+learners do early can be put beside them: `agents.few_shot_learners`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import gymnasium as gym
 import numpy as np
 import torch
+from imitation.data.types import TrajectoryWithRew
 from imitation.data.wrappers import RolloutInfoWrapper
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -59,6 +62,7 @@ class HeldOut(NamedTuple):
         expert_return, random_return: means over episodes.
         log_ratio: ln p(s, a | expert) - ln p(s, a | policy) of pairs against the even mixture of
             all policies of the task, where that is known.
+        seen: episodes of the expert; None where they are in a file of the user's.
     """
 
     task: Task
@@ -66,6 +70,7 @@ class HeldOut(NamedTuple):
     expert_return: float
     random_return: float
     log_ratio: LogRatio | None = None
+    seen: Seen | None = None
 
 
 class Family(NamedTuple):
@@ -113,6 +118,26 @@ def load_family(
     if name == "halfcheetah-gait":
         return _gaits(experts, rng)
     raise InputError(f"family is '{name}': one of {', '.join(get_args(Name))} is expected.")
+
+
+def demonstrations(family: Family) -> list[TrajectoryWithRew]:
+    """An episode of each held-out expert, with the rewards of its task, in order.
+
+    Raises:
+        InputError: a family whose experts come from files of demonstrations.
+    """
+    return [_trajectory(case) for case in family.held_out]
+
+
+def _trajectory(case: HeldOut) -> TrajectoryWithRew:
+    if case.seen is None or case.reward is None:
+        raise InputError(
+            f"'{case.task.name}' is known by its own file of demonstrations: use that, or give "
+            f"--family pointnav, pendulum or halfcheetah-velocity."
+        )
+    obs, acts = (x[0].astype(np.float32) for x in case.seen)
+    rews = np.array([case.reward(x) for x in case.seen[0][0, 1:]], np.float32)
+    return TrajectoryWithRew(obs=obs, acts=acts, rews=rews, infos=None, terminal=False)
 
 
 def make_task_vec(family: Family, case: HeldOut, n_envs: int, seed: int) -> DummyVecEnv:
@@ -184,11 +209,11 @@ def _pendulum(train: int, held_out: int, rng: np.random.Generator) -> Family:
 
 
 class _Drawn(NamedTuple):
-    """A task, and the observations (n, T + 1, Ds) of its expert and of a random policy."""
+    """A task, and episodes of its expert and of a random policy."""
 
     task: Task
-    expert: np.ndarray
-    random: np.ndarray
+    expert: Seen
+    random: Seen
 
 
 def _drawn(
@@ -197,7 +222,7 @@ def _drawn(
     seen = {who: rollouts(policy, EPISODES, rng) for who, policy in others.items()}
     own = rollouts(expert, EPISODES, rng)
     beside = {who: _some(rolled, POLICY_PAIRS, rng) for who, rolled in seen.items()}
-    return _Drawn(Task(name, _some(own, PAIRS, rng), beside), own[0], seen["random"][0])
+    return _Drawn(Task(name, _some(own, PAIRS, rng), beside), own, seen["random"])
 
 
 def _some(seen: Seen, n: int, rng: np.random.Generator) -> Pairs:
@@ -212,10 +237,10 @@ def _some(seen: Seen, n: int, rng: np.random.Generator) -> Pairs:
 
 def _case(drawn: _Drawn, reward: Reward, log_ratio: LogRatio | None = None) -> HeldOut:
     expert, random = (
-        float(np.mean([sum(map(reward, episode[1:])) for episode in seen]))
-        for seen in (drawn.expert, drawn.random)
+        float(np.mean([sum(map(reward, episode[1:])) for episode in obs]))
+        for obs, _ in (drawn.expert, drawn.random)
     )
-    return HeldOut(drawn.task, reward, expert, random, log_ratio)
+    return HeldOut(drawn.task, reward, expert, random, log_ratio, drawn.expert)
 
 
 def _velocities(experts: Sequence[Path], rng: np.random.Generator) -> Family:
@@ -254,7 +279,7 @@ def _at(
     def reward(obs: np.ndarray) -> float:
         return nearness(obs, velocity)
 
-    return _Drawn(task, seen["expert"][0][0], seen["random"][0][0]), reward
+    return _Drawn(task, seen["expert"][0], seen["random"][0]), reward
 
 
 def _run(

@@ -6,20 +6,29 @@ The discriminators are trained first, into runs/; the same command resumes. Exam
     python scripts/few_shot.py --family pointnav --pairs 16
     python scripts/few_shot.py --family halfcheetah-velocity --experts FOLDER/policy.safetensors
     python scripts/few_shot.py --seeds 0 1 2 --tasks 8 --record results
+    python scripts/few_shot.py --family pendulum --demonstrations pendulum.npz
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import torch
 import tyro
 
 from agents.few_shot_benchmark import Comparison, FewShotConfig, table
+from agents.few_shot_film import NoFilm, strip
 from agents.few_shot_record import record, write_files
-from km_rl.errors import exit_on_input_error
+from envs.demos import save
+from envs.make import env_id
+from envs.tasks import demonstrations
+from km_rl.errors import exit_on_input_error, written_beside
+from km_rl.evaluate.figures import png
 from km_rl.evaluate.results import command_of
 from km_rl.train.run import commit, hardware
+
+STRIP = "strip.png"
 
 
 @exit_on_input_error()
@@ -29,15 +38,36 @@ def main(arguments: list[str] | None = None) -> None:
     config = tyro.cli(FewShotConfig, args=arguments, description=__doc__)
     torch.set_num_threads(1)
     comparison = Comparison(config)
+    if config.demonstrations is not None:
+        family, command = comparison.family, command_of("few_shot", arguments)
+        meta = {"env": env_id(family.env), "command": command}
+        save(config.demonstrations, demonstrations(family), meta)
+        print(config.demonstrations)
+        return
     points = comparison.measure()
     print(table(points))
     if config.record is None:
-        files = write_files(points, comparison.returns.parent)
+        files = write_files(points, folder := comparison.returns.parent)
     else:
+        folder = config.record / config.experiment
         made = (hardware(), command_of("few_shot", arguments), commit() or "")
         files = record(points, config.experiment, made, config.record)
+    if config.family.startswith("halfcheetah") and config.agents:
+        files += film(comparison, folder)
     for path in files:
         print(path)
+
+
+def film(comparison: Comparison, folder: Path) -> list[Path]:
+    """The film strip's path; none, and a sentence, where none can be made."""
+    try:
+        drawn = png(strip(comparison.family.env, comparison.filmed()))
+    except NoFilm as reason:
+        print(reason)
+        return []
+    with written_beside(folder / STRIP) as beside:
+        beside.write_bytes(drawn)
+    return [folder / STRIP]
 
 
 if __name__ == "__main__":

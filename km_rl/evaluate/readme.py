@@ -31,6 +31,8 @@ class Pivot(NamedTuple):
 FEW_SHOT = Pivot(
     {
         **{f"AUC, {k}": f"auc@{k}" for k in (8, 32, 128, 512)},
+        "earlier rounds, 16": "auc_earlier@16",
+        "learners, 16": "auc_learner@16",
         "ms to adapt": "adapt_ms@512",
         "return": "return",
         "IQM": "return_iqm",

@@ -76,8 +76,9 @@ class Channel(nn.Module):
     """From a pair to its address and code.
 
     With ``random`` features nothing is trained: the code of mode h is the action, that of mode a
-    the pair itself. With ``learned`` ones both are perceptrons, and codes lie between -1 and 1.
-    Where a memory is to hold labels, ``code`` is 0 and only addresses are asked for.
+    the pair itself. With ``learned`` ones both are perceptrons, and codes lie between -1 and 1;
+    with an ``address`` alone that is one, codes are as with random features. Where a memory is to
+    hold labels, ``code`` is 0 and only addresses are asked for.
 
     Args:
         state: entries of s.
@@ -90,7 +91,7 @@ class Channel(nn.Module):
     def __init__(
         self,
         mode: Mode,
-        features: Features,
+        features: Features | Literal["address"],
         state: int,
         rest: int,
         slots: int,
@@ -103,9 +104,10 @@ class Channel(nn.Module):
         self.address: nn.Module
         if features == "random":
             self.address = RandomAddress(inputs, slots)
-            self.code_width = rest if mode == "h" else inputs
         else:
             self.address = LearnedAddress(inputs, slots, hidden)
+        self.code_width = rest if mode == "h" else inputs
+        if features == "learned":
             self.code_width = code
             if code:
                 self.code = mlp(state + rest, hidden, code)

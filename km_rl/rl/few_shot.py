@@ -48,6 +48,8 @@ class FewShot(SelfDescribing):
         options: what else a kind of model is built from; saved with it.
     """
 
+    generative = False
+    """Whether it learns what experts and policies do, and not to tell them apart."""
     _expert: Tensor
     _policy: Tensor
 
@@ -91,6 +93,13 @@ class FewShot(SelfDescribing):
             left_out: the rows are those of the expert and then those of the policy, and each is
                 scored as if it had not been given.
         """
+        raise NotImplementedError
+
+    def log_probs(
+        self, expert: Tensor, policy: Tensor, rows: Tensor, left_out: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """What a `generative` model learns by: ln p(a|s) of rows, in nats, as the expert would act
+        and as the policy would, (B, N) each; arguments as above."""
         raise NotImplementedError
 
     def remember(self, source: Any) -> None:

@@ -55,12 +55,14 @@ class Ratio(nn.Module):
     Args:
         codes: the width of each channel's codes.
         hidden: width of the correcting perceptron; None for no correction.
+        temperature: where each channel's starts; with C the logit is the log ratio itself.
     """
 
-    def __init__(self, codes: list[int], hidden: int | None) -> None:
+    def __init__(self, codes: list[int], hidden: int | None, temperature: float = 1.0) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(()))
-        self.raw_temperature = nn.Parameter(softplus_inverse(torch.ones(len(codes))))
+        start = torch.full((len(codes),), float(temperature))
+        self.raw_temperature = nn.Parameter(softplus_inverse(start))
         self.correction: nn.Sequential | None = None
         if hidden is not None:
             self.correction = mlp(sum(2 * (2 * C + 4) for C in codes), hidden, 1)

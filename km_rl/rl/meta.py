@@ -15,6 +15,13 @@ In each channel (`km_rl.rl.channel`) the expert and the policy have a memory wit
 so that what is carried is K (K + C) numbers however many pairs there were, their order does not
 matter, experts' memories merge and pairs are forgotten exactly. Addresses, codes, :math:`R_0, U_0,
 \sigma^2` and the head (`km_rl.rl.heads`) are trained through the reads and the writes.
+
+Two options take a part away, to see what it is worth. Without ``history`` the policy's memory
+holds the last round alone: what is trained is the same, what an agent is paid is not. A
+``generative`` one is never trained to tell pairs apart: it stores actions as they are, learns
+addresses and priors by the likelihood :math:`\ln p(a \mid s, M)` of pairs under the memory of
+their owner (Bayesian regression of a policy, as in ALPaCA, Harrison et al. 2018), and its logit is
+the log of the ratio. With learned codes, likelihood alone would make all codes the same.
 """
 
 from __future__ import annotations
@@ -30,7 +37,7 @@ from km_rl.core.natural import NaturalMemory
 from km_rl.core.prior import MemoryPrior
 from km_rl.errors import InputError, above_zero, at_least_one
 from km_rl.rl.channel import Channel
-from km_rl.rl.evidence import Evidence, consult
+from km_rl.rl.evidence import EXPERT, POLICY, Evidence, consult
 from km_rl.rl.few_shot import BOUND, ROUNDS, FewShot, bounded
 from km_rl.rl.heads import Ratio
 from km_rl.rl.scorer import Scorer
@@ -49,6 +56,10 @@ class MetaOptions:
     """What is done here (h), have I seen this (a), or both."""
     head: Literal["ratio", "conditional"] = "conditional"
     """The ratio of likelihoods, alone or with a network on the memories' statistics."""
+    history: bool = True
+    """Remember what the policy did in earlier rounds, fading, or only the last."""
+    generative: bool = False
+    """Learn by the likelihood of actions alone; with ``channels`` h and ``head`` ratio."""
     slots: int = 64
     """K, the slots of each memory."""
     code: int = 16
@@ -68,6 +79,11 @@ class MetaOptions:
         for name, choices in known.items():
             if (given := getattr(self, name)) not in choices:
                 raise InputError(f"{name} is '{given}': one of {', '.join(choices)} is expected.")
+        if self.generative and (self.channels, self.head) != ("h", "ratio"):
+            raise InputError(
+                f"A generative memory was asked for with channels '{self.channels}' and head "
+                f"'{self.head}': it predicts actions at states, so give 'h' and 'ratio'."
+            )
 
 
 class Written(NamedTuple):
@@ -93,14 +109,21 @@ class MetaDiscriminator(FewShot):
         self.options = o = MetaOptions(**options)
         o.validate()
         modes: tuple[Any, ...] = ("h", "a") if o.channels == "both" else (o.channels,)
+        features: Any = "address" if o.generative else "learned"
         self.channels = nn.ModuleList(
-            Channel(mode, "learned", state, rest, o.slots, o.code, o.hidden) for mode in modes
+            Channel(mode, features, state, rest, o.slots, o.code, o.hidden) for mode in modes
         )
+        code = rest if o.generative else o.code
         self.priors = nn.ModuleList(
-            MemoryPrior(o.slots, o.code, o.noise_var, learn_noise=True) for _ in modes
+            MemoryPrior(o.slots, code, o.noise_var, learn_noise=True) for _ in modes
         )
         correcting = o.hidden if o.head == "conditional" else None
-        self.head = Ratio([o.code] * len(modes), correcting)
+        self.head = Ratio([code] * len(modes), correcting, code if o.generative else 1.0)
+
+    @property
+    def generative(self) -> bool:  # type: ignore[override]
+        """As `FewShot`."""
+        return self.options.generative
 
     @property
     def noise_var(self) -> Tensor:
@@ -111,13 +134,25 @@ class MetaDiscriminator(FewShot):
         self, expert: Tensor, policy: Tensor, rows: Tensor, left_out: bool = False
     ) -> Tensor:
         """As `FewShot`; both memories are written anew, with gradients."""
+        return self.weigh(self._asked(expert, policy, rows, left_out))
+
+    def log_probs(
+        self, expert: Tensor, policy: Tensor, rows: Tensor, left_out: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """As `FewShot`; actions have the units of `stats`."""
+        (evidence,) = self._asked(expert, policy, rows, left_out)
+        return evidence.log_prob[EXPERT], evidence.log_prob[POLICY]
+
+    def _asked(
+        self, expert: Tensor, policy: Tensor, rows: Tensor, left_out: bool
+    ) -> list[Evidence]:
         held = None
         if left_out:
             k, m = expert.shape[1], policy.shape[1]
             own = torch.eye(2, device=rows.device).repeat_interleave(torch.tensor([k, m]), 1)
             held = own[:, None].expand(-1, len(rows), -1)
         written = self.moments(self.write(self.prior(), expert), self.write(self.prior(), policy))
-        return self.weigh(self.evidence(written, rows, held))
+        return self.evidence(written, rows, held)
 
     def prior(self) -> Memories:
         """Memories in which nothing is written."""
@@ -192,9 +227,13 @@ class MetaDiscriminator(FewShot):
 
     @torch.no_grad()
     def observe(self, source: Any) -> None:
-        """Write a round of a policy; what was there fades by 1 / `ROUNDS`, never the prior."""
-        faded = tuple(m.decay(1 / ROUNDS) for m in self.policy)
-        self._keep(self.expert, self.write(faded, self.some(source)))
+        """Write a round of a policy; what was there fades by 1 / `ROUNDS`, never the prior.
+
+        Without the option ``history`` it is forgotten.
+        """
+        before = tuple(m.decay(1 / ROUNDS) for m in self.policy)
+        before = before if self.options.history else self.prior()
+        self._keep(self.expert, self.write(before, self.some(source)))
 
     def clear(self) -> None:
         """Know no expert and no policy."""

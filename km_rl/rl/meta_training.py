@@ -1,4 +1,8 @@
-"""Learning to learn from few pairs: episodes of many experts, binary cross-entropy, Adam."""
+"""Learning to learn from few pairs: episodes of many experts, binary cross-entropy, Adam.
+
+A `generative` model learns from the same episodes by likelihood instead: whose a pair is is never
+asked, only how well the memory of its owner predicts it.
+"""
 
 from __future__ import annotations
 
@@ -89,10 +93,11 @@ class MetaTraining:
         self.generator = torch.Generator().manual_seed(recipe.seed)
 
     def step(self) -> float:
-        """One gradient step; the cross-entropy in nats before it."""
+        """One gradient step; the loss in nats before it."""
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
-        loss = cross_entropy(self.model, self._episode(), self.recipe)
+        loss_of = surprise if self.model.generative else cross_entropy
+        loss = loss_of(self.model, self._episode(), self.recipe)
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
@@ -134,11 +139,25 @@ class MetaTraining:
 
 def cross_entropy(model: FewShot, episode: Episode, recipe: MetaRecipe) -> Tensor:
     """-ln p(whose it is) over the queries, in nats; expert and policy count alike."""
+    rows, counts, left_out = _queries(episode, recipe)
+    logits = model.logits_expert_is_high(episode.expert, episode.policy, rows, left_out)
+    own, other = logits.split(counts, 1)
+    return (softplus(-own).mean() + softplus(other).mean()) / 2
+
+
+def surprise(model: FewShot, episode: Episode, recipe: MetaRecipe) -> Tensor:
+    """-ln p(a|s, memory of its owner) over the queries, in nats a pair, where actions have the
+    variance 1; expert and policy count alike."""
+    rows, counts, left_out = _queries(episode, recipe)
+    by_expert, by_policy = model.log_probs(episode.expert, episode.policy, rows, left_out)
+    own, other = by_expert.split(counts, 1)[0], by_policy.split(counts, 1)[1]
+    return -(own.mean() + other.mean()) / 2
+
+
+def _queries(episode: Episode, recipe: MetaRecipe) -> tuple[Tensor, list[int], bool]:
+    """Rows to ask about, the expert's first; how many are whose; whether to leave them out."""
     expert, policy, *queries = episode
     if recipe.queries != "held_out":
         queries = [expert, policy]
     left_out = recipe.queries == "left_out"
-    rows = torch.cat(queries, 1)
-    logits = model.logits_expert_is_high(expert, policy, rows, left_out)
-    own, other = logits.split([q.shape[1] for q in queries], 1)
-    return (softplus(-own).mean() + softplus(other).mean()) / 2
+    return torch.cat(queries, 1), [q.shape[1] for q in queries], left_out

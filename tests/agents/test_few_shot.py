@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import signal
 from dataclasses import replace
 from importlib import import_module
@@ -15,11 +16,13 @@ import torch
 
 from agents import few_shot
 from agents.few_shot import SETTINGS, aucs, build, examination, meta_trained, oracle_aucs
-from agents.few_shot_benchmark import Comparison, FewShotConfig, Point
+from agents.few_shot_benchmark import Comparison, FewShotConfig, Point, ends
+from agents.few_shot_figures import returns
 from agents.few_shot_record import record, rows
-from agents.few_shot_return import TaskReturn
+from agents.few_shot_return import TaskReturn, stops
 from agents.few_shot_rivals import Attention, DeepSet, NearestPair, Perceptron, size
 from agents.few_shot_teachers import Teachers, distances, taught
+from envs.demos import load
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
 from km_rl.evaluate.results import read
@@ -167,7 +170,73 @@ def test_the_script_compares_goes_on_and_records(
         written = [line for line in csv.DictReader(file) if line["metric"] == "auc"]
     at_8 = [float(line["value"]) for line in written if line["pairs"] == "8"]
     assert np.mean(at_8) == pytest.approx(found["kanerva", "auc@8"].value, abs=1e-4)
-    assert (place / "auc.png").stat().st_size > 1000
+    assert {("kanerva", "auc_earlier@16"), ("knn", "auc_earlier@16")} <= found.keys()
+    with (place / "kanerva.csv").open(newline="") as file:
+        curve = [line for line in csv.DictReader(file) if line["metric"] == "return"]
+    kept = [json.loads(line) for line in lines.splitlines()]
+    assert [int(line["step"]) for line in curve] == kept[0]["at"]
+    assert {one["of"]["agent"]: one["at"][-1] for one in kept} == dict.fromkeys(
+        ("kanerva", "bc", "gail-dropout"), 4096
+    )
+    assert float(curve[-1]["value"]) == pytest.approx(found["kanerva", "return"].value, abs=1e-4)
+    for name in ("auc.png", "returns.png"):
+        assert (place / name).stat().st_size > 1000
+    config = FewShotConfig(preset="debug", run_dir=tmp_path, agents=("kanerva", "bc", "knn"))
+    assert list(Comparison(config).filmed()) == ["kanerva", "bc"]
+    assert not Comparison(replace(config, pairs=17)).filmed()
+
+
+def test_the_curve_of_an_agent_is_the_mean_over_tasks_and_seeds() -> None:
+    points = [
+        Point(agent, "return", 16, f"task {t}", seed, 0.1 * seed + t + step / 10, step)
+        for agent in ("kanerva", "bc")
+        for seed in range(3)
+        for t in range(2)
+        for step in (0, 5, 10)
+    ]
+    ended = ends(points)
+    assert len(ended) == 12 and {p.step for p in ended} == {10}
+    (axes,) = returns(points).axes
+    lines = {str(line.get_label()): line for line in axes.lines}
+    xy = {name: np.array(line.get_xydata()) for name, line in lines.items()}
+    np.testing.assert_allclose(xy["kanerva"], [[0, 0.6], [5, 1.1], [10, 1.6]])
+    across = [float(xy[name][0, 1]) for name in ("bc", "expert", "random policy")]
+    assert across == pytest.approx([1.6, 1, 0])
+    (band,) = axes.collections
+    found = np.array(band.get_paths()[0].vertices)[:, 1]
+    low, high = found.min(), found.max()
+    assert 0.5 <= low < 0.6 and 1.6 < high <= 1.7
+    few = [p for p in points if p.seed < 2]
+    assert not returns(few).axes[0].collections
+
+
+@pytest.mark.parametrize(
+    ("steps", "round_steps", "expected"),
+    [
+        (57_344, 2048, [7, 14, 21, 28]),
+        (57_344, 4096, [4, 7, 11, 14]),
+        (4096, 2048, [1, 2]),
+        (9, 2048, [1]),
+    ],
+)
+def test_scores_are_measured_after_whole_rounds(
+    steps: int, round_steps: int, expected: list[int]
+) -> None:
+    assert stops(steps, round_steps) == [n * round_steps for n in expected]
+
+
+def test_an_episode_of_each_held_out_expert_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "demos.npz"
+    script.main(["--preset", "debug", "--demonstrations", str(path)])
+    assert capsys.readouterr().out == f"{path}\n"
+    episodes = load(path)
+    case = load_family("pointnav", train=8, held_out=3).held_out[2]
+    assert case.seen is not None and case.reward is not None and len(episodes) == 3
+    np.testing.assert_allclose(episodes[2].acts, case.seen[1][0], atol=1e-6)
+    paid = [case.reward(x) for x in np.asarray(episodes[2].obs)[1:]]
+    np.testing.assert_allclose(episodes[2].rews, paid, atol=1e-5)
 
 
 def test_intervals_are_there_from_three_seeds_on(tmp_path: Path) -> None:
@@ -182,7 +251,7 @@ def test_intervals_are_there_from_three_seeds_on(tmp_path: Path) -> None:
     row = found["kanerva", "return"]
     assert row.low is not None and row.low < row.value < (row.high or 0) and row.seeds == 3
     assert found["bc", "probability_kanerva_better"].value == 1
-    assert len(record(points, "few-shot-pointnav", ("cpu", "c", "d"), tmp_path)) == 3
+    assert len(record(points, "few-shot-pointnav", ("cpu", "c", "d"), tmp_path)) == 4
 
 
 def test_a_teacher_is_forgotten_and_two_are_merged(family: Family) -> None:

@@ -13,11 +13,12 @@ from imitation.data.types import TrajectoryWithRew
 from agents.expert import ExpertConfig, learner
 from envs import cheetah, pointnav, swing, tasks
 from envs.cheetah import VelocityPolicy
-from envs.demos import save
+from envs.demos import check_env, held_out, load, save
 from envs.make import make_vec
-from envs.tasks import Family, load_family, make_task_vec
+from envs.tasks import Family, demonstrations, load_family, make_task_vec
 from km_rl.errors import InputError
 from km_rl.nn.weights import save_weights
+from km_rl.rl.meta import MetaDiscriminator
 
 
 def _family(name: tasks.Name) -> Family:
@@ -44,6 +45,31 @@ def test_experts_earn_more_than_random_policies_and_act_in_the_space(name: tasks
         assert case.task.expert.state.shape[1:] == venv.observation_space.shape
         assert venv.action_space.contains(case.task.expert.action[0].numpy())
         assert set(case.task.policies) == {"random", "half-trained", "perturbed"}
+
+
+@pytest.mark.parametrize("name", ["pointnav", pytest.param("pendulum", marks=pytest.mark.slow)])
+def test_what_is_shipped_of_held_out_experts_is_what_is_drawn(name: tasks.Name) -> None:
+    episodes, family = load(held_out(name)), load_family(name)
+    drawn = demonstrations(family)
+    assert len(episodes) == len(family.held_out) == 24
+    for one, other in zip(episodes, drawn, strict=True):
+        np.testing.assert_allclose(np.asarray(one.obs), np.asarray(other.obs), atol=1e-4)
+        np.testing.assert_allclose(one.acts, other.acts, atol=1e-4)
+        np.testing.assert_allclose(one.rews, other.rews, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["pointnav", "pendulum"])
+def test_a_discriminator_remembers_what_is_shipped(name: tasks.Name) -> None:
+    family, path = _family(name), held_out(name)
+    check_env(path, family.env)
+    state, action = (x.shape[1] for x in family.train[0].expert[:2])
+    model = MetaDiscriminator(state, action, slots=6, code=3, hidden=5)
+    before = model.expert[0].precision
+    model.remember(load(path)[:1])
+    assert not torch.equal(before, model.expert[0].precision)
+    assert path.stat().st_size < 200_000
+    with pytest.raises(InputError, match="of 'chess' are shipped"):
+        held_out("chess")
 
 
 def test_simulated_pendulums_move_like_gymnasiums() -> None:
@@ -169,6 +195,8 @@ def test_gaits_are_the_agents_whose_files_are_given(tmp_path: Path) -> None:
     assert [task.name for task in family.train] == ["0", "1", "2", "3"]
     assert [case.task.name for case in family.held_out] == ["4", "5"]
     assert family.held_out[0].expert_return == 40
+    with pytest.raises(InputError, match="'4' is known by its own file of demonstrations"):
+        demonstrations(family)
     foreign = _agent(tmp_path / "hopper.npz", 9, env="Hopper-v4")
     with pytest.raises(InputError, match="holds demonstrations of Hopper-v4 where HalfCheetah"):
         load_family("halfcheetah-gait", experts=[*files[:5], foreign])

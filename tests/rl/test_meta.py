@@ -11,12 +11,14 @@ import few_shot_tasks
 import pytest
 import torch
 from few_shot_tasks import ACTION, STATE
+from oracles import log_marginal
 from torch import Tensor
 
 from km_rl.errors import InputError
 from km_rl.rl.episodes import Pairs
+from km_rl.rl.few_shot import bounded
 from km_rl.rl.meta import MetaDiscriminator
-from km_rl.rl.meta_training import MetaRecipe, MetaTraining, cross_entropy
+from km_rl.rl.meta_training import MetaRecipe, MetaTraining, cross_entropy, surprise
 from km_rl.rl.tasks import Tasks, rows_of
 
 TINY = {"slots": 6, "code": 3, "hidden": 5}
@@ -25,6 +27,8 @@ VARIANTS = [
     {"channels": c, "head": h, **TINY}
     for c, h in itertools.product(("h", "a", "both"), ("ratio", "conditional"))
 ]
+GENERATIVE = {"channels": "h", "head": "ratio", "generative": True, **TINY}
+VARIANTS.append(GENERATIVE)
 
 
 def _net(**options: object) -> MetaDiscriminator:
@@ -102,6 +106,67 @@ def test_a_memory_of_the_policy_keeps_its_history_and_fades_to_the_prior() -> No
     written = net.policy[0].precision - first.prior_precision
     kept = 0.75 * (first.precision - first.prior_precision)
     assert (torch.linalg.eigvalsh(written - kept) > -1e-9).all()
+
+
+def test_without_history_only_the_last_round_is_known() -> None:
+    net, other = _net(history=False), _net()
+    for each in (net, other):
+        each.remember(_pairs(20, 1.0))
+        each.observe(_pairs(50, 1.0, 3))
+        each.observe(_pairs(50, -1.0, 4))
+    assert not torch.allclose(_told(net), _told(other), atol=1e-2)
+    other.clear()
+    other.remember(_pairs(20, 1.0))
+    other.observe(_pairs(50, -1.0, 4))
+    torch.testing.assert_close(_told(net), _told(other), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+def test_a_generative_memory_tells_the_density_of_actions_with_the_memory_integrated_out(
+    left_out: bool,
+) -> None:
+    net = _net(**GENERATIVE).double()
+    given = expert, policy = _rows(6, 1.0).double(), _rows(5, -1.0, 1).double()
+    rows = torch.cat(given) if left_out else _rows(4, 0.0, 2).double()
+    told = net.log_probs(expert[None], policy[None], rows[None], left_out)
+    channel, prior = net._channels[0]
+    R, U = (x.detach() for x in prior())
+    noise_var = float(prior.noise_var.detach())
+
+    def density(x: Tensor) -> float:
+        w = channel.where(net.stats(x)).detach()
+        return log_marginal(R, U, w, net.stats(x)[:, STATE:], noise_var)
+
+    for mine, ours, start in zip(given, told, (0, 6), strict=True):
+        for i, row in enumerate(rows):
+            kept = [x for j, x in enumerate(mine) if not left_out or start + j != i]
+            before = torch.stack(kept)
+            expected = density(torch.cat([before, row[None]])) - density(before)
+            assert float(ours[0, i]) == pytest.approx(expected, rel=1e-8)
+    net.head = MetaDiscriminator(STATE, ACTION, **GENERATIVE).double().head
+    logits = net.logits_expert_is_high(expert[None], policy[None], rows[None], left_out)
+    torch.testing.assert_close(logits, bounded(told[0] - told[1]))
+
+
+def test_a_generative_memory_learns_policies_and_not_to_tell_them_apart() -> None:
+    tasks = Tasks(few_shot_tasks.tasks(n=200))
+    recipe = MetaRecipe(60, 6, most_pairs=32, policy_pairs=32, query_pairs=32, learning_rate=1e-2)
+    options = {**GENERATIVE, "slots": 16, "hidden": 16}
+    torch.manual_seed(0)
+    net = MetaDiscriminator(STATE, ACTION, **options)
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    training = MetaTraining(net, tasks, recipe)
+    g = torch.Generator().manual_seed(1)
+    episode = tasks.draw(torch.arange(6), 16, 32, 32, torch.zeros(6, dtype=torch.bool), g)
+    at_first = float(surprise(net, episode, recipe).detach())
+    for _ in range(recipe.steps):
+        training.step()
+    moved = {n for n, p in net.named_parameters() if not torch.equal(p, before[n])}
+    assert {n.split(".")[0] for n in before} - {n.split(".")[0] for n in moved} == {"head"}
+    assert float(surprise(net, episode, recipe).detach()) < at_first - 0.2
+    told = float(cross_entropy(net, episode, recipe).detach())
+    shuffled = episode._replace(expert=episode.expert.roll(1, 0))
+    assert told < 0.6 < float(cross_entropy(net, shuffled, recipe).detach())
 
 
 @pytest.mark.parametrize("options", VARIANTS)
@@ -226,6 +291,8 @@ def test_more_pairs_than_there_are_and_other_sizes_are_refused() -> None:
         _net().remember(few_shot_tasks.drawn(5, 0.0, torch.Generator(), state=4))
     with pytest.raises(InputError, match="head is 'best'"):
         _net(head="best")
+    with pytest.raises(InputError, match="channels 'both' and head 'ratio': it predicts actions"):
+        _net(generative=True, head="ratio")
 
 
 def test_a_task_is_told_apart_from_others_and_never_from_itself() -> None:

@@ -1,0 +1,110 @@
+"""What learners do early: kept, the same for a seed, and negatives to train and to test with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from agents import few_shot_learners
+from agents.few_shot import (
+    SETTINGS,
+    aucs,
+    earlier_aucs,
+    examination,
+    learner_examination,
+    meta_trained,
+    payer,
+)
+from agents.few_shot_learners import LEARNER, early_pairs, held_out_learners, with_learners
+from envs.tasks import Family, load_family
+from km_rl.errors import InputError
+from km_rl.rl.few_shot import FewShot
+from km_rl.rl.meta import MetaDiscriminator
+from km_rl.rl.meta_training import MetaRecipe
+from km_rl.rl.tasks import rows_of
+
+RECIPE = MetaRecipe(4, 3, 4, 16, 24, 8)
+
+
+@pytest.fixture(scope="module")
+def family() -> Family:
+    return load_family("pointnav", train=3, held_out=2)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(few_shot_learners, "COUNT", 2)
+    monkeypatch.setattr(few_shot_learners, "EARLY", 1)
+
+
+def test_learners_stand_beside_the_other_policies_and_are_made_once(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = MetaDiscriminator(2, 2, slots=6, code=3, hidden=5)
+    tasks = with_learners(family, model, tmp_path, 7)
+    found = [task.policies[LEARNER] for task in tasks]
+    assert [list(task.policies)[-1] for task in tasks] == [LEARNER] * 3
+    assert torch.equal(found[0].state, found[2].state)
+    assert not torch.equal(found[0].state, found[1].state)
+    assert len(rows_of(found[0]).unique(dim=0)) == 512 and found[0].action.abs().max() <= 1
+    again = early_pairs(model, family, family.train[1], 2 * 2 * 7 + 1)
+    assert torch.equal(rows_of(again), rows_of(found[1]))
+    monkeypatch.setattr(few_shot_learners, "early_pairs", None)
+    kept = with_learners(family, model, tmp_path, 7)
+    assert torch.equal(rows_of(kept[0].policies[LEARNER]), rows_of(found[0]))
+    (tmp_path / "train-0.safetensors").write_bytes(b"broken")
+    with pytest.raises(InputError, match="is not a whole file of a learner's pairs"):
+        with_learners(family, model, tmp_path, 7)
+
+
+def test_a_setting_learns_from_them_and_all_are_tested_with_others(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+
+    def drawn(model: FewShot, family: Family, task: object, seed: int):
+        return family.train[0].policies["random"].take(torch.from_numpy(rng.permutation(512)))
+
+    monkeypatch.setattr(few_shot_learners, "early_pairs", drawn)
+    usual = meta_trained(family, "kanerva", RECIPE, tmp_path)
+    other = meta_trained(family, "with-learners", RECIPE, tmp_path)
+    assert not torch.equal(*(next(m.parameters()) for m in (usual, other)))
+    learners = held_out_learners(family, *payer(family, RECIPE, tmp_path))
+    exam = examination(family, 8, 100, 50)
+    own = learner_examination(exam, learners)
+    assert torch.equal(own.policy[1], rows_of(learners[1])[:100])
+    assert torch.equal(own.policy_queries[1], rows_of(learners[1])[100:150])
+    assert len(aucs(other, own, 8)) == 2
+    folder = tmp_path / "few-shot" / "pointnav" / "kanerva-0" / "learners"
+    assert len(list(folder.iterdir())) == 4
+
+
+def test_earlier_rounds_are_known_by_a_memory_with_history_alone(
+    family: Family, tmp_path: Path
+) -> None:
+    usual = meta_trained(family, "kanerva", RECIPE, tmp_path)
+    without = meta_trained(family, "no-history", RECIPE, tmp_path)
+    assert SETTINGS["no-history"].like == "kanerva"
+    assert [p.name for p in (tmp_path / "few-shot" / "pointnav").iterdir()] == ["kanerva-0"]
+    exam = examination(family, 8, 20, 30)
+    assert aucs(usual, exam, 8) == aucs(without, exam, 8)
+    told = [earlier_aucs(model, family.held_out, exam, 8) for model in (usual, without)]
+    assert told[0] != told[1]
+    assert earlier_aucs(usual, family.held_out, exam, 8) == told[0]
+    case = family.held_out[1]
+    policies = list(case.task.policies.values())
+    without.remember({"obs": exam.expert[1, :8, :2], "acts": exam.expert[1, :8, 2:]})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        without.observe(policies[-1].take(torch.arange(256)))
+    earlier = torch.cat([rows_of(p)[256:] for p in policies[:-1]])
+    own, other = without(exam.expert_queries[1]), without(earlier)
+    share = (own[:, None] > other).double().mean()
+    assert told[1] is not None and told[1][1] == pytest.approx(float(share), abs=0.1)
+    alone = [
+        c._replace(task=c.task._replace(policies={"random": policies[0]})) for c in family.held_out
+    ]
+    assert earlier_aucs(usual, alone, exam, 8) is None
