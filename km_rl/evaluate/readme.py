@@ -2,7 +2,7 @@
 
 ``<!-- results: EXPERIMENT -->`` opens a table and ``<!-- /results -->`` closes it; whatever stands
 between them is replaced. ``benchmarks`` stands for `BENCHMARKS`. Under each table stands what
-produced it: seeds, hardware, commit and commands.
+produced it: seeds, hardware, commit and, folded up, the commands.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.results import Row
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
 
-MOST_COMMANDS = 3
 BENCHMARKS = ("memory-speed", "step-cost", "discriminator-cost")
 
 
@@ -77,6 +76,13 @@ PIVOTS = {
 """By experiment; settings that have none of the columns are left out."""
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(r"<!-- results: (\S+) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S)
+FOLDED = """<details><summary>Commands</summary>
+
+```sh
+{}
+```
+
+</details>"""
 KINDS = ("km", "dkm", "dnc", "lrua", "vae")
 LABELS = {kind: kind.upper() for kind in KINDS} | {
     f"km-under-{kind}": f"KM under {kind.upper()}" for kind in KINDS[1:]
@@ -272,9 +278,7 @@ def _provenance(rows: Sequence[Row]) -> str:
         whose = f"{', '.join(dict.fromkeys(labels))}: " if len(made) > 1 else ""
         told.append(f"{whose}{seeds}, {hardware}, commit {commit}.")
     commands = list(dict.fromkeys(one for row in rows for one in row.command.split(" && ")))
-    shown = " and ".join(f"`{one}`" for one in commands[:MOST_COMMANDS])
-    rest = ", the others as results/summary.csv says" if commands[MOST_COMMANDS:] else ""
-    return " ".join([*told, f"By {shown}{rest}."])
+    return f"{' '.join(told)}\n\n{FOLDED.format(chr(10).join(commands))}"
 
 
 def _short(commit: str) -> str:

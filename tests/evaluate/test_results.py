@@ -342,8 +342,15 @@ def test_the_table_of_an_experiment(runs: list[Path]) -> None:
         "| KM under VAE | 41.0 ± 12.7 |  |  |  |  |  | 0.0 |",
         "",
         "Nats per image of the test set, lower is better. ± is half the 95% interval over seeds "
-        "(Student's t). 2 seeds, an abacus, commit `0123456789`. "
-        f"By `{commands[0]}` and `{commands[1]}`.",
+        "(Student's t). 2 seeds, an abacus, commit `0123456789`.",
+        "",
+        "<details><summary>Commands</summary>",
+        "",
+        "```sh",
+        *commands,
+        "```",
+        "",
+        "</details>",
         "",
         "<!-- /results -->",
         "After",
@@ -398,7 +405,8 @@ def test_the_table_of_the_benchmarks() -> None:
         "| km-over-vae | ratio | 1.25 |",
     ]
     told = "B=1 T=2: 1 seed, an abacus, commit `d-dirty`. km-over-vae: 1 seed, an abacus, "
-    assert made[7] == f"{told}commit `abc`. By `python x`."
+    assert made[7] == f"{told}commit `abc`."
+    assert made[11:13] == ["```sh", "python x"]
 
 
 @pytest.mark.parametrize(
