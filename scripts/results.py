@@ -1,4 +1,4 @@
-"""Record finished runs in results/, or write the README's tables and the verdicts from there.
+"""Record finished runs in results/, or write the tables and the verdicts from there.
 
 Every seed of every model of one experiment is given at once, evaluated before:
 
@@ -37,12 +37,12 @@ class Args:
     """They are machines that differ in K, the covariance, R_0, the noise of addresses, how much of
     KL(M) they were trained on or whether on draws of M."""
     tables: bool = False
-    """Rewrite the tables between the README's markers, results/README.md, and the figure of rate
-    against distortion."""
+    """Rewrite the tables between the markers of README and docs/, results/README.md, and the
+    figure of rate against distortion."""
     folder: Path = Path("results")
     """Where the results lie."""
-    readme: Path = Path("README.md")
-    """The file with the markers."""
+    pages: tuple[Path, ...] = (Path("README.md"), Path("docs/memories.md"), Path("docs/speed.md"))
+    """The files with the markers."""
 
 
 @exit_on_input_error()
@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     if args.tables:
         rows = read(args.folder)
-        written += [write_tables(args.readme, rows), write_verdicts(args.folder, rows)]
+        written += [write_tables(page, rows) for page in args.pages]
+        written += [write_verdicts(args.folder, rows)]
         written += write_rate_distortion(args.folder, rows)
     for path in written:
         print(path)

@@ -1,4 +1,4 @@
-"""The README's tables, written from results/summary.csv between markers.
+"""The tables of the README and of docs/, written from results/summary.csv between markers.
 
 ``<!-- results: EXPERIMENT -->`` opens a table and ``<!-- /results -->`` closes it; whatever stands
 between them is replaced. ``benchmarks`` stands for `BENCHMARKS`. Under each table stands what
@@ -101,7 +101,7 @@ def write_tables(readme: str | Path, rows: Sequence[Row]) -> Path:
         text = readme.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"'{readme}' cannot be read ({error}): name a Markdown file with --readme."
+            f"'{readme}' cannot be read ({error}): name Markdown files with --pages."
         ) from error
     made = with_tables(text, rows)
     if made != text:

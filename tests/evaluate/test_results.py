@@ -435,8 +435,9 @@ def test_memories_stand_in_rows_and_their_errors_in_columns() -> None:
     assert made[4:6] == [f"| {name} | 12.50 |  | 3.25 |  |  |  |" for name in ("KM", "sdm")]
 
 
-def test_the_readme_shows_what_the_summary_says() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["README.md", "docs/memories.md", "docs/speed.md"])
+def test_a_page_shows_what_the_summary_says(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
     assert with_tables(text, read(ROOT / "results")) == text, "run scripts/results.py --tables"
 
 
@@ -456,7 +457,7 @@ def test_the_script_records_then_writes_tables(
     place = runs[0].parent
     readme = place / "README.md"
     readme.write_text("<!-- results: mine -->\n<!-- /results -->\n")
-    options = ["--experiment", "mine", "--tables", "--readme", str(readme)]
+    options = ["--experiment", "mine", "--tables", "--pages", str(readme)]
     script.main([*map(str, runs), "--folder", str(place / "out"), *options])
     printed = capsys.readouterr().out.splitlines()
     verdicts = place / "out" / "README.md"
@@ -465,7 +466,7 @@ def test_the_script_records_then_writes_tables(
     assert "| KM | 61.0" in readme.read_text()
 
 
-@pytest.mark.parametrize("arguments", [[], ["nowhere"], ["--tables", "--readme", "nowhere"]])
+@pytest.mark.parametrize("arguments", [[], ["nowhere"], ["--tables", "--pages", "nowhere"]])
 def test_the_script_refuses_in_one_sentence(
     script: ModuleType, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
