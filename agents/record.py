@@ -15,6 +15,8 @@ several sittings. The metrics of a setting in summary.csv:
 ==============================  =================================================================
 ``return``                      mean of the last true returns, with a 95% interval by the bootstrap
 ``return_iqm``                  their interquartile mean, likewise
+``late_return``                 the mean of ``return`` over the last tenth of the steps: a policy
+                                that sways from round to round is not judged by one of them
 ``rollout_return``              the same mean over the last 100 episodes of training, in which
                                 actions are drawn from the policy: elsewhere they are its mean
 ``share_of_expert``             (mean - random) / (expert - random)
@@ -45,6 +47,8 @@ from km_rl.evaluate.spread import Estimate, probability_of_improvement, spread
 COLUMNS = ("step", "metric", "value", "seed")
 MEMORY = "kanerva"
 FIGURE = "returns.png"
+LATE = 0.9
+"""The share of a run's steps from which on it is late."""
 
 
 class Point(NamedTuple):
@@ -156,6 +160,23 @@ def _last(points: Sequence[Point], metric: str) -> list[float]:
     return list({p.seed: p.value for p in points if p.metric == metric}.values())
 
 
+def _late(points: Sequence[Point]) -> list[float]:
+    """The mean return of each seed over the last tenth of its steps."""
+    return [
+        fmean(p.value for p in said if p.step >= LATE * said[-1].step)
+        for said in _by_seed(points).values()
+    ]
+
+
+def _by_seed(points: Sequence[Point]) -> dict[int, list[Point]]:
+    """The returns of each seed."""
+    found: dict[int, list[Point]] = {}
+    for point in points:
+        if point.metric == "return":
+            found.setdefault(point.seed, []).append(point)
+    return found
+
+
 def _figure(points: Mapping[str, Sequence[Point]], first: Imitation) -> figures.Figure:
     curves = {setting: _curves(setting, said) for setting, said in points.items()}
     marks = {name: first.fact(f"{name.partition(' ')[0]}_return") for name in figures.MARKS}
@@ -168,11 +189,7 @@ def _memory_first(item: tuple[str, object]) -> tuple[bool, str]:
 
 def _curves(setting: str, points: Sequence[Point]) -> list[Curve]:
     """A curve for each seed; behavioural cloning takes no steps, so only where it ended."""
-    by_seed: dict[int, list[Point]] = {}
-    for point in points:
-        if point.metric == "return":
-            by_seed.setdefault(point.seed, []).append(point)
-    kept = [said[-1:] if setting == "bc" else said for said in by_seed.values()]
+    kept = [said[-1:] if setting == "bc" else said for said in _by_seed(points).values()]
     return [Curve([p.step for p in said], [p.value for p in said]) for said in kept]
 
 
@@ -191,6 +208,7 @@ def _rows(
         returns = _last(said, "return")
         found = spread(returns)
         values = {"return": found.mean, "return_iqm": found.iqm}
+        values["late_return"] = spread(_late(said)).mean
         if rollouts := _last(said, "rollout_return"):
             values["rollout_return"] = spread(rollouts).mean
         values["training_seconds"] = _plain(fmean(_last(said, "training_seconds")))

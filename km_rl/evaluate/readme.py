@@ -155,7 +155,7 @@ def _returns(rows: Sequence[Row]) -> list[str]:
     cells = [
         [row.setting]
         + [_spread(by_name.get((row.setting, f"return{which}"))) for which in ("", "_iqm")]
-        + [_whole(by_name.get((row.setting, "rollout_return")))]
+        + [_whole(by_name.get((row.setting, f"{which}_return"))) for which in ("late", "rollout")]
         + [_share(by_name.get((row.setting, "share_of_expert")))]
         + [_value(by_name.get((row.setting, "probability_kanerva_better")), 2)]
         + [str(row.seeds), _minutes(by_name.get((row.setting, "training_seconds")))]
@@ -165,6 +165,7 @@ def _returns(rows: Sequence[Row]) -> list[str]:
         "",
         "return",
         "IQM",
+        "last tenth",
         "actions drawn",
         "of the expert",
         "P(kanerva better)",
@@ -172,9 +173,9 @@ def _returns(rows: Sequence[Row]) -> list[str]:
         "minutes",
     ]
     told = (
-        "True return at the end, [95% interval, bootstrap]; actions are the policy's mean, or, in "
-        "the last 100 episodes of training, drawn; of the expert: (return - random) / (expert - "
-        "random)."
+        "True return at the end, [95% interval, bootstrap], and over the last tenth of the steps; "
+        "actions are the policy's mean, or, in the last 100 episodes of training, drawn; of the "
+        "expert: (return - random) / (expert - random)."
     )
     return [_table(head, cells, words=1), f"{told} {_provenance(ruling)}"]
 

@@ -65,6 +65,16 @@ def test_curves_figure_and_summary_say_what_the_runs_came_to(tmp_path: Path) -> 
     assert better.command.endswith("--discriminator mlp --seed 0..3")
 
 
+@pytest.mark.parametrize(("late", "mean"), [(0.9, 550), (0.5, 275)])
+def test_the_late_return_is_of_all_that_was_measured_late(
+    late: float, mean: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half way there was 0."""
+    monkeypatch.setattr("agents.record.LATE", late)
+    record({"kanerva": _runs(tmp_path / "km", [400, 700])}, "gail-x-1demo", tmp_path / "results")
+    assert _summary(tmp_path / "results", "kanerva")["late_return"].value == mean
+
+
 def test_seeds_of_an_earlier_sitting_stay(tmp_path: Path) -> None:
     results, name = tmp_path / "results", "gail-pendulum-1demo"
     record({"kanerva": _runs(tmp_path / "a", [10, 20, 30])}, name, results)

@@ -366,6 +366,7 @@ def test_the_table_of_an_imitation_has_the_best_setting_first() -> None:
         Row("gail-x-1demo", "mlp", "probability_kanerva_better", 0.75, None, None, 3, *made),
         Row("gail-x-1demo", "kanerva", "return", 1200.0, 1100.0, 1300.0, 3, *made),
         Row("gail-x-1demo", "kanerva", "return_iqm", 1250.0, 1150.0, 1350.0, 3, *made),
+        Row("gail-x-1demo", "kanerva", "late_return", 1222.2, 1000.0, 1300.0, 3, *made),
         Row("gail-x-1demo", "kanerva", "rollout_return", 1111.4, 1000.0, 1200.0, 3, *made),
         Row("gail-x-1demo", "kanerva", "share_of_expert", 0.5, None, None, 3, *made),
         Row("gail-x-1demo", "kanerva", "training_seconds", 90.0, None, None, 3, *made),
@@ -373,8 +374,9 @@ def test_the_table_of_an_imitation_has_the_best_setting_first() -> None:
     table = with_tables("<!-- results: gail-x-1demo --><!-- /results -->", rows)
     lines = [line for line in table.splitlines() if line.startswith("| ")]
     assert lines[2:] == [
-        "| kanerva | 1,200 [1,100, 1,300] | 1,250 [1,150, 1,350] | 1,111 | 50% |  | 3 | 1.5 |",
-        "| mlp | 100 [50, 150] | 110 [60, 160] |  |  | 0.75 | 3 |  |",
+        "| kanerva | 1,200 [1,100, 1,300] | 1,250 [1,150, 1,350] | 1,222 | 1,111 | 50% |  | 3 "
+        "| 1.5 |",
+        "| mlp | 100 [50, 150] | 110 [60, 160] |  |  |  | 0.75 | 3 |  |",
     ]
     assert "Student" not in table and "95% interval, bootstrap" in table
 
