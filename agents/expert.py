@@ -137,7 +137,7 @@ def train_expert(config: ExpertConfig) -> Path:
     config.validate()
     config = config.resolved()
     model = learner(config)
-    book = Logbook(config, model.policy, {})  # type: ignore[arg-type]
+    book = Logbook(config, model.policy, {})
     if (path := config.folder / TRAINING).exists():
         resume(model, path, config.seed)
     book.start(model.num_timesteps)

@@ -167,7 +167,7 @@ def payer(family: Family, recipe: MetaRecipe, run_dir: Path) -> tuple[FewShot, P
 
 def _train(training: MetaTraining, config: MetaConfig) -> None:
     """To the last step, from where the folder stands."""
-    book = Logbook(config, training.model, {})  # type: ignore[arg-type]
+    book = Logbook(config, training.model, {})
     resume(training, config.folder / TRAINING)
     book.start(training.steps)
     try:

@@ -80,7 +80,8 @@ def imitate(config: GailConfig) -> Path:
                 f"--steps is {config.steps} where one round takes {imitator.round_steps}: "
                 f"give at least as many."
             )
-        book = Logbook(config, imitator.model, task.facts)
+        # An ended run goes on if more steps are asked for: no rate depends on their number.
+        book = Logbook(config, imitator.model, task.facts, grows={"steps"})
         imitator.resume(config.folder)
         book.start(imitator.steps)
         try:

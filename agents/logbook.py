@@ -39,15 +39,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from imitation.util.logger import HierarchicalLogger
 from stable_baselines3.common.logger import KVWriter, Logger
 
-from agents.config import GailConfig
-from km_rl.train.run import Run, describe
+from km_rl.train.run import Run, describe, hardware
 
 NAMES = {
     "mean/gen/rollout/ep_rew_mean": "rollout/return",
@@ -64,13 +63,17 @@ KEPT = ("mean/gen/km/", "mean/gen/train/")
 class Logbook(Run):
     """An open run folder whose lines have steps, seconds and named numbers.
 
-    A run that is at its end goes on if more steps are asked for: no rate depends on their number.
+    Args:
+        config: with the ``folder``.
+        facts: recorded with a new run, beside those of `describe`; everything computes on the CPU.
+        grows: as `Run`.
     """
 
-    grows = frozenset({"steps"})
-
-    def __init__(self, config: GailConfig, model: Any, facts: Mapping[str, Any]) -> None:
-        super().__init__(config.folder, config, {**describe(model), **facts})  # type: ignore[arg-type]
+    def __init__(
+        self, config: Any, model: Any, facts: Mapping[str, Any], grows: Collection[str] = ()
+    ) -> None:
+        about = {**describe(model), "hardware": hardware("cpu"), **facts}
+        super().__init__(config.folder, config, about, grows)
 
     def record(self, step: int, seconds: float, values: Mapping[str, float]) -> None:
         """Append one line, and the same numbers to TensorBoard; those not finite are left out."""

@@ -240,11 +240,11 @@ def _provenance(
     earlier = before if before and len(seeds) > len(group) else None
     hardware = [
         *(earlier.hardware.split(" + ") if earlier else []),
-        *(r.fact("hardware") for r in group),
+        *(one for r in group for one in r.fact("hardware").split(" + ")),
     ]
     commits = [
         *(earlier.commit.split("+") if earlier else []),
-        *(r.fact("commit") for r in group),
+        *(one for r in group for one in r.fact("commit").split("+")),
     ]
     consecutive = len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
     spoken = f"{seeds[0]}..{seeds[-1]}" if consecutive else ",".join(map(str, seeds))

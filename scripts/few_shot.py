@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
         files = write_files(points, folder := comparison.returns.parent)
     else:
         folder = config.record / config.experiment
-        made = (hardware(), command_of("few_shot", arguments), commit() or "")
+        made = (hardware("cpu"), command_of("few_shot", arguments), commit() or "")
         files = record(points, config.experiment, made, config.record)
     if config.family.startswith("halfcheetah") and config.agents:
         files += film(comparison, folder)

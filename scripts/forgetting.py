@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"{arm:12}seed {seed}{end:10,.0f}", flush=True)
     if args.record is not None:
         command = command_of("forgetting", arguments)
-        made = (len(args.seeds), hardware(), command, commit() or "")
+        made = (len(args.seeds), hardware("cpu"), command, commit() or "")
         rows = [
             Row._make(("gail-forgetting", arm, "return", *spread(ends).mean, *made))
             for arm, ends in found.items()

@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{name:24}{mean:8.3f}")
         shown = f"{args.trajectories} demonstration" + "s" * (args.trajectories > 1)
         setting = f"{shown}, {name}"
-        made = (len(values), hardware(), command_of("novelty", arguments), commit() or "")
+        made = (len(values), hardware("cpu"), command_of("novelty", arguments), commit() or "")
         rows.append(Row("gail-novelty", setting, "auc", mean, low, high, *made))
     if args.record is not None:
         print(record(rows, args.record))

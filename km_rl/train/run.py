@@ -38,7 +38,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,18 +73,21 @@ class Run:
         folder: made if it does not exist; if it does, the run is resumed.
         config: every setting of the run.
         about: facts that are recorded with a new run, see `describe`.
+        grows: settings that a resumed run may raise: numbers of which more is only longer.
 
     Raises:
         InputError: the folder cannot be written, or belongs to a run with other settings.
     """
 
-    grows: frozenset[str] = frozenset()
-    """Settings that a resumed run may raise: numbers of which more is only longer."""
-
     def __init__(
-        self, folder: str | Path, config: Recipe, about: Mapping[str, Any] | None = None
+        self,
+        folder: str | Path,
+        config: Recipe,
+        about: Mapping[str, Any] | None = None,
+        grows: Collection[str] = (),
     ) -> None:
-        self.folder = Path(folder)
+        self.folder, self.grows = Path(folder), grows
+        self._grown: dict[str, Any] = {}
         self.writes = is_main_process()
         self._board: SummaryWriter | None = None
         if self.writes:
@@ -92,9 +95,14 @@ class Run:
             self._claim(config, settings, dict(about or {}))
 
     def start(self, step: int) -> None:
-        """Begin to log after ``step``; what an interrupted run logged beyond it is dropped."""
+        """Begin to log after ``step``; what an interrupted run logged beyond it is dropped.
+
+        A run that has grown now says so, and by what it was made from here on.
+        """
         if not self.writes:
             return
+        if self._grown:
+            self._keep(self._grown)
         from torch.utils.tensorboard import SummaryWriter
 
         kept = [line for line in self.metrics() if line.get("step", step + 1) <= step]
@@ -131,7 +139,7 @@ class Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if (self.folder / "config.json").exists():
-                self._compare({one.name: one.default for one in fields(config)}, settings)
+                self._compare({one.name: one.default for one in fields(config)}, settings, about)
                 return
             self._keep({**settings, "about": about})
         except OSError as error:
@@ -140,7 +148,9 @@ class Run:
                 f"give another place with --run-dir."
             ) from error
 
-    def _compare(self, defaults: dict[str, Any], settings: dict[str, Any]) -> None:
+    def _compare(
+        self, defaults: dict[str, Any], settings: dict[str, Any], about: dict[str, Any]
+    ) -> None:
         """Refuse other settings; one that an older version did not name was at its default."""
         saved = _parsed((self.folder / "config.json").read_text(errors="replace"))
         if saved is None:
@@ -161,11 +171,20 @@ class Run:
                     f"command has {given!r}: use --name NEW, or delete the folder."
                 )
         if grown:
-            self._keep({**saved, **grown})
+            self._grown = {**saved, **grown, "about": _both(saved.get("about") or {}, about)}
 
     def _keep(self, config: Mapping[str, Any]) -> None:
         with written_beside(self.folder / "config.json") as beside:
             beside.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _both(before: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a run that was made in two sittings: of both, where they differ."""
+    joined = dict(before)
+    for name, joint in (("commit", "+"), ("hardware", " + "), ("command", " && ")):
+        told = [*str(before.get(name) or "").split(joint), str(about.get(name) or "")]
+        joined[name] = joint.join(dict.fromkeys(filter(None, told))) or None
+    return joined
 
 
 def is_main_process() -> bool:
@@ -187,9 +206,13 @@ def describe(model: nn.Module, command: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def hardware() -> str:
-    """The GPU's name, or the CPU's and how many threads torch uses."""
-    if torch.cuda.is_available():
+def hardware(device: str | None = None) -> str:
+    """The GPU's name, or the CPU's and how many threads torch uses.
+
+    Args:
+        device: what computes, if it is not a GPU wherever there is one: ``cpu``.
+    """
+    if device != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{_cpu_name()}, {torch.get_num_threads()} threads"
 

@@ -76,6 +76,15 @@ def test_a_run_goes_on_after_ctrl_c_and_ends_with_demonstrations(
     np.testing.assert_allclose(meta["returns"], [t.rews.sum() for t in found], rtol=1e-4)
 
 
+def test_a_run_is_not_made_longer_where_rates_depend_on_its_steps(tmp_path: Path) -> None:
+    config = _config(tmp_path, steps=60, trajectories=1)
+    train_expert(config)
+    before = (config.folder / "config.json").read_text()
+    with pytest.raises(InputError, match="holds a run with steps = 60 where"):
+        train_expert(_config(tmp_path, steps=120, trajectories=1))
+    assert (config.folder / "config.json").read_text() == before
+
+
 def test_demonstrations_are_of_the_policy_that_did_best(tmp_path: Path) -> None:
     config = _config(tmp_path, evaluate_every=30, trajectories=1)
     (found,) = load(train_expert(config))

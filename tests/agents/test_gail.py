@@ -357,15 +357,19 @@ def test_a_discriminator_of_another_environment(demos: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("changed", [{}, {"algorithm": "bc", "evaluate_every": BC_ROUND}])
 def test_a_run_at_its_end_goes_on_to_more_steps_and_not_to_fewer(
-    changed: dict[str, Any], demos: Path, tmp_path: Path
+    changed: dict[str, Any], demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Its commits are both, for both have a part in the numbers."""
     each = BC_ROUND if changed else ROUND
     config = _config(demos, tmp_path, **{"steps": each, "evaluate_every": each} | changed)
+    monkeypatch.setattr("km_rl.train.run.commit", lambda: "a" * 40)
     imitate(config)
+    monkeypatch.setattr("km_rl.train.run.commit", lambda: "b" * 40)
     longer = replace(config, steps=2 * each)
     (run,) = read_runs([imitate(longer)])
     assert list(run.curve("return/mean").steps) == [0, each, 2 * each]
     assert run.config["steps"] == 2 * each
+    assert run.fact("commit") == "a" * 40 + "+" + "b" * 40
     with pytest.raises(InputError, match=f"holds a run with steps = {2 * each} where"):
         imitate(config)
 

@@ -43,7 +43,7 @@ def test_a_setting_that_an_older_version_did_not_name_was_at_its_default(tmp_pat
     del saved["diagonal_covariance"]
     (tmp_path / "config.json").write_text(json.dumps(saved))
     Run(tmp_path, TINY)
-    with pytest.raises(InputError, match="diagonal_covariance = None where this command has True"):
+    with pytest.raises(InputError, match="_covariance = False where this command has True"):
         Run(tmp_path, replace(TINY, diagonal_covariance=True))
 
 
