@@ -145,7 +145,7 @@ def run(benchmark: Benchmark, tell: Callable[[str], None] = print) -> list[Path]
         InputError: as `agents.gail.imitate`, of the first run that fails; the others end first.
     """
     benchmark.validate()
-    load_task(benchmark.configs[0])  # refuse bad input once, before any process starts
+    load_task(benchmark.configs[0].resolved())  # refuse bad input once, before any process starts
     for config, done in _ended(benchmark):
         tell(f"{done} of {len(benchmark.configs)}: {config.folder}")
     return [config.folder for config in benchmark.configs]

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,9 @@ from km_rl.rl.episodes import pairs
 
 SHIPPED, HELD_OUT = Path(__file__).parent / "demonstrations", "held-out"
 ARRAYS = ("obs", "acts", "rews", "terminal", "traj_starts", "indices")
+CORRECTED = ("walker2d",)
+"""Environments that move otherwise since version 5: until then one foot of the walker was smoother
+than the other (gymnasium's documentation of Walker2d, version history)."""
 MINARI_ID = re.compile(r"[-\w]+(/[-\w]+)*-v\d+")
 
 
@@ -85,15 +89,31 @@ def save(
 def check_env(path: str | Path, env: str) -> None:
     """Refuse our npz where it says that it comes from another environment than ``env``.
 
+    Versions may differ; where they move otherwise, that is said in a warning.
+
     Raises:
-        InputError: names both; versions may differ.
+        InputError: names both.
     """
     made_in = _made_in(Path(path))
-    if made_in is not None and _meant(made_in) != _meant(env):
+    if made_in is None:
+        return
+    if _meant(made_in) in CORRECTED and _corrected(made_in) != _corrected(env):
+        warnings.warn(
+            f"'{path}' holds demonstrations of {made_in}, which moves otherwise than {env}: what "
+            f"they show may not work there; give demonstrations of {env}.",
+            stacklevel=2,
+        )
+    if _meant(made_in) != _meant(env):
         raise InputError(
             f"'{path}' holds demonstrations of {made_in} where {env} is to be acted in: give "
             f"--env {made_in}, or demonstrations of {env}."
         )
+
+
+def _corrected(env: str) -> bool:
+    """Whether an id is of version 5 or newer."""
+    version = re.search(r"-v(\d+)$", env)
+    return version is not None and int(version[1]) >= 5
 
 
 def _meant(env: str) -> str:

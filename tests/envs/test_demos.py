@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -331,6 +332,17 @@ def test_demonstrations_of_another_environment_are_refused(tmp_path: Path) -> No
         check_env(tmp_path / "d.npz", "seals/CartPole-v0")
     np.savez(tmp_path / "bare.npz", obs=np.zeros(3))
     check_env(tmp_path / "bare.npz", "CartPole-v1")
+
+
+def test_demonstrations_of_a_version_that_moves_otherwise_are_told_of(tmp_path: Path) -> None:
+    save(tmp_path / "w.npz", GIVEN, {**META, "env": "Walker2d-v5"})
+    with pytest.warns(UserWarning, match="of Walker2d-v5, which moves otherwise than Walker2d-v4"):
+        check_env(tmp_path / "w.npz", "Walker2d-v4")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(tmp_path / "w.npz", "Walker2d-v5")
+        save(tmp_path / "h.npz", GIVEN, {**META, "env": "HalfCheetah-v5"})
+        check_env(tmp_path / "h.npz", "HalfCheetah-v4")
 
 
 def test_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
