@@ -224,14 +224,16 @@ class Discriminator(nn.Module):
     def _contents(self, sample: bool) -> tuple[Content, Content]:
         """What the memories are written from.
 
-        Both weigh the same, so equal densities tie: as much as the lighter of the two piles.
+        Both weigh the same, so equal densities tie: as much as the lighter of those piles that
+        hold anything, of which only `support` rows may be chosen.
         """
         o = self.options
         fade = self.policy.weights(o.forget_rate if o.history else 0.0, o.round_pairs)
-        expert = self._choose(self.expert, torch.ones_like(self.expert.held_keys).float(), sample)
-        policy = self._choose(self.policy, fade, sample)
-        total = min([float(c.weights.sum()) for c in (expert, policy) if len(c.keys)], default=0.0)
-        return _weighing(expert, total), _weighing(policy, total)
+        alike = torch.ones_like(self.expert.held_keys).float()
+        piles = [(self.expert, alike), (self.policy, fade)]
+        total = min([float(weights.sum()) for _, weights in piles if len(weights)], default=0.0)
+        expert, policy = (_weighing(self._choose(*pile, sample), total) for pile in piles)
+        return expert, policy
 
     def _choose(self, pile: Pile, weights: Tensor, sample: bool) -> Content:
         """All of a pile, or at most `support` rows of it at random."""
