@@ -33,11 +33,11 @@ from agents.few_shot import (
 )
 from agents.few_shot_film import keep, kept
 from agents.few_shot_learners import held_out_learners
-from agents.few_shot_return import CLASSICAL, Learned, by_classical, by_few_shot
+from agents.few_shot_return import CLASSICAL, MEASURES, Learned, by_classical, by_few_shot
 from agents.few_shot_rivals import Perceptron
 from agents.runs import Curve
 from envs.tasks import HELD_OUT, TRAIN, Family, Name, load_family
-from km_rl.errors import InputError
+from km_rl.errors import InputError, written_beside
 from km_rl.rl.episodes import Pairs, pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.meta_training import MetaRecipe
@@ -238,7 +238,8 @@ class Comparison:
         """All that a score depends on."""
         c = self.config
         key = {"agent": name, "seed": seed, "task": task, "pairs": c.pairs}
-        return key | {"steps": c.steps, "digest": self.digest, "meta": asdict(c.meta)}
+        key |= {"steps": c.steps, "measures": MEASURES}
+        return key | {"digest": self.digest, "meta": asdict(c.meta)}
 
     def _policy(self, key: Mapping[str, Any]) -> Path:
         named = "-".join(str(key[part]) for part in ("agent", "task", "pairs", "steps", "seed"))
@@ -252,17 +253,20 @@ class Comparison:
         return by_few_shot(self.model(name, seed), *given)
 
     def _known(self, key: dict[str, Any]) -> Curve | None:
-        lines = self.returns.read_text().splitlines() if self.returns.exists() else []
-        for line in lines:
-            said = json.loads(line)
+        for said in self._kept():
             if said["of"] == json.loads(json.dumps(key)):
                 return Curve(said["at"], said["score"])
         return None
 
+    def _kept(self) -> list[dict[str, Any]]:
+        lines = self.returns.read_text().splitlines() if self.returns.exists() else []
+        return [json.loads(line) for line in lines]
+
     def _keep(self, key: dict[str, Any], curve: Curve) -> None:
         self.returns.parent.mkdir(parents=True, exist_ok=True)
-        with self.returns.open("a") as file:
-            file.write(json.dumps({"of": key, "at": curve.steps, "score": curve.values}) + "\n")
+        every = [*self._kept(), {"of": key, "at": curve.steps, "score": curve.values}]
+        with written_beside(self.returns) as beside:
+            beside.write_text("".join(json.dumps(said) + "\n" for said in every))
 
 
 def told(exam: Examination, task: int, n: int, family: Family) -> Pairs:

@@ -101,7 +101,10 @@ def rows(points: Sequence[Point], experiment: str, made: tuple[str, str, str]) -
             told["return_iqm"] = spread.iqm
             memory = tables.get((MEMORY, metric))
             if memory is not None and setting != MEMORY:
-                better = [probability_of_improvement(a, b) for a, b in zip(memory.T, values.T)]  # noqa: B905
+                better = [
+                    probability_of_improvement(a, b)
+                    for a, b in zip(memory.T, values.T, strict=True)
+                ]
                 told["probability_kanerva_better"] = Estimate(float(np.mean(better)), None, None)
         found += [
             Row(experiment, setting, name, *value, spread.n, *made) for name, value in told.items()

@@ -18,6 +18,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 
 from agents.adversary import Adversary
+from agents.benchmark import SETTINGS
 from agents.cloning import Cloning
 from agents.config import GailConfig
 from agents.generator import ppo, ppo_settings
@@ -35,7 +36,7 @@ from km_rl.rl.tasks import Task as Expert
 CLASSICAL: Mapping[str, Mapping[str, Any]] = {
     "gail": {"discriminator": "mlp"},
     "gail-dropout": {"discriminator": "mlp", "dropout": 0.5},
-    "gail-expert-scale": {"discriminator": "mlp", "dropout": 0.5, "scale": "expert"},
+    "gail-expert-scale": SETTINGS["mlp-expert-scale"],
     "bc": {"algorithm": "bc"},
 }
 """By name, how its run differs from that of scripts/gail.py; batches are full, the pairs tiled."""

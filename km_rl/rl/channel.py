@@ -77,8 +77,8 @@ class Channel(nn.Module):
 
     With ``random`` features nothing is trained: the code of mode h is the action, that of mode a
     the pair itself. With ``learned`` ones both are perceptrons, and codes lie between -1 and 1;
-    with an ``address`` alone that is one, codes are as with random features. Where a memory is to
-    hold labels, ``code`` is 0 and only addresses are asked for.
+    with ``address`` only the address is one, and codes are as with random features. Where a
+    memory is to hold labels, ``code`` is 0 and only addresses are asked for.
 
     Args:
         state: entries of s.

@@ -119,6 +119,7 @@ class MetaDiscriminator(FewShot):
         )
         correcting = o.hidden if o.head == "conditional" else None
         self.head = Ratio([code] * len(modes), correcting, code if o.generative else 1.0)
+        self.register_load_state_dict_post_hook(_clear)
 
     @property
     def generative(self) -> bool:  # type: ignore[override]
@@ -148,8 +149,8 @@ class MetaDiscriminator(FewShot):
     ) -> list[Evidence]:
         held = None
         if left_out:
-            k, m = expert.shape[1], policy.shape[1]
-            own = torch.eye(2, device=rows.device).repeat_interleave(torch.tensor([k, m]), 1)
+            counts = torch.tensor([expert.shape[1], policy.shape[1]], device=rows.device)
+            own = torch.eye(2, device=rows.device).repeat_interleave(counts, 1)
             held = own[:, None].expand(-1, len(rows), -1)
         written = self.moments(self.write(self.prior(), expert), self.write(self.prior(), policy))
         return self.evidence(written, rows, held)
@@ -192,6 +193,10 @@ class MetaDiscriminator(FewShot):
         flat = [Evidence(*(x.flatten(1, len(shape)) for x in e)) for e in evidence]
         return bounded(self.head(flat), self.options.bound).unflatten(0, shape)
 
+    def rows(self, source: Any) -> Tensor:
+        """As `FewShot`, where the memories are."""
+        return super().rows(source).to(self.stats.mean.device)
+
     @torch.no_grad()
     def remember(self, source: Any) -> None:
         """Write pairs of an expert; any order and any number of calls come to the same.
@@ -231,8 +236,8 @@ class MetaDiscriminator(FewShot):
 
         Without the option ``history`` it is forgotten.
         """
-        before = tuple(m.decay(1 / ROUNDS) for m in self.policy)
-        before = before if self.options.history else self.prior()
+        fading = self.policy if self.options.history else ()
+        before = tuple(m.decay(1 / ROUNDS) for m in fading) or self.prior()
         self._keep(self.expert, self.write(before, self.some(source)))
 
     def clear(self) -> None:
@@ -267,6 +272,19 @@ class MetaDiscriminator(FewShot):
             self._scorer = Scorer(self)
         return torch.from_numpy(self._scorer(rows.numpy()))
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        held = self._held
+        super()._apply(fn, recurse)
+        self.clear()
+        if held is not None:
+            place = self.stats.mean.device
+            expert, policy = (
+                tuple(NaturalMemory(*(x.to(place) for x in m)) for m in memories)
+                for memories in held
+            )
+            self._keep(expert, policy)
+        return self
+
     @property
     def _both(self) -> tuple[Memories, Memories]:
         if self._held is None:
@@ -290,6 +308,12 @@ class MetaDiscriminator(FewShot):
     def _channels(self) -> list[tuple[Channel, MemoryPrior]]:
         pairs = zip(self.channels, self.priors, strict=True)
         return cast(list[tuple[Channel, MemoryPrior]], list(pairs))
+
+
+def _clear(net: torch.nn.Module, _: object) -> None:
+    """What other weights wrote is in other units."""
+    assert isinstance(net, MetaDiscriminator)
+    net.clear()
 
 
 def _alike(one: MetaDiscriminator, other: MetaDiscriminator) -> bool:

@@ -96,7 +96,7 @@ class MetaTraining:
         """One gradient step; the loss in nats before it."""
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
-        loss_of = surprise if self.model.generative else cross_entropy
+        loss_of = negative_log_likelihood if self.model.generative else cross_entropy
         loss = loss_of(self.model, self._episode(), self.recipe)
         self.optimiser.zero_grad()
         loss.backward()
@@ -145,7 +145,7 @@ def cross_entropy(model: FewShot, episode: Episode, recipe: MetaRecipe) -> Tenso
     return (softplus(-own).mean() + softplus(other).mean()) / 2
 
 
-def surprise(model: FewShot, episode: Episode, recipe: MetaRecipe) -> Tensor:
+def negative_log_likelihood(model: FewShot, episode: Episode, recipe: MetaRecipe) -> Tensor:
     """-ln p(a|s, memory of its owner) over the queries, in nats a pair, where actions have the
     variance 1; expert and policy count alike."""
     rows, counts, left_out = _queries(episode, recipe)

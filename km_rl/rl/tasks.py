@@ -23,6 +23,8 @@ from km_rl.rl.episodes import Pairs
 
 OTHERS = "others"
 """The name of a policy that is another task's expert."""
+REDRAWS = 64
+"""Times that a pair of a policy is drawn again because it was drawn before."""
 
 
 class Task(NamedTuple):
@@ -114,7 +116,8 @@ class Tasks:
     def _of_policy(
         self, which: Tensor, n: int, mixed: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """n pairs of a policy that is not the task's expert: (B, n, D)."""
+        """n pairs of a policy that is not the task's expert, different where it has so many:
+        (B, n, D)."""
         B, others = len(which), len(self.kinds) - 1
         kind = torch.randint(len(self.kinds), (B, n), generator=generator)
         kind = torch.where(mixed[:, None], kind, kind[:, :1])
@@ -122,8 +125,27 @@ class Tasks:
         step = torch.where(mixed[:, None], step, step[:, :1])
         task = (which[:, None] + step * (kind == others)) % len(self)
         column = torch.where(kind == others, 0, kind + 1)
-        place = torch.rand(B, n, generator=generator) * self._counts[task, column]
-        return self.rows[self._starts[task, column] + place.long()]
+        start, count = self._starts[task, column], self._counts[task, column]
+        rows = start + _below(count, generator)
+        for _ in range(REDRAWS):
+            again = _met_before(rows)
+            if not again.any():
+                break
+            rows = torch.where(again, start + _below(count, generator), rows)
+        return self.rows[rows]
+
+
+def _below(count: Tensor, generator: torch.Generator) -> Tensor:
+    """Whole numbers from 0 to below each count."""
+    return (torch.rand(count.shape, generator=generator) * count).long()
+
+
+def _met_before(rows: Tensor) -> Tensor:
+    """Where a number is in its line (*, n) for the second time or more."""
+    ordered, order = rows.sort(dim=-1, stable=True)
+    again = torch.zeros_like(rows, dtype=torch.bool)
+    again[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+    return torch.zeros_like(again).scatter(-1, order, again)
 
 
 def _widths(pairs: Pairs) -> tuple[int, int]:

@@ -18,8 +18,8 @@ from km_rl.errors import InputError
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import bounded
 from km_rl.rl.meta import MetaDiscriminator
-from km_rl.rl.meta_training import MetaRecipe, MetaTraining, cross_entropy, surprise
-from km_rl.rl.tasks import Tasks, rows_of
+from km_rl.rl.meta_training import MetaRecipe, MetaTraining, cross_entropy, negative_log_likelihood
+from km_rl.rl.tasks import Episode, Task, Tasks, rows_of
 
 TINY = {"slots": 6, "code": 3, "hidden": 5}
 RECIPE = MetaRecipe(steps=8, batch=3, most_pairs=16, policy_pairs=12, query_pairs=8)
@@ -98,6 +98,29 @@ def test_merged_memories_are_one_written_by_both_teachers() -> None:
         one.merge(other)
 
 
+def test_memories_move_with_the_net_and_are_of_its_weights_alone() -> None:
+    net = _net()
+    net.remember(_pairs(20, 1.0))
+    told, precision = _told(net), net.expert[0].precision
+    torch.testing.assert_close(_told(net.double().float()), told)
+    assert net.expert[0].precision.dtype == precision.dtype == torch.float64
+    net.load_state_dict(_net().state_dict())
+    torch.testing.assert_close(_told(net), _told(_net()))
+
+
+@pytest.mark.cuda
+def test_memories_move_to_the_gpu() -> None:
+    net = _net()
+    net.remember(_pairs(20, 1.0))
+    rows = _rows(30, seed=5)
+    told = net(rows)
+    net.cuda()
+    torch.testing.assert_close(net(rows.cuda()).cpu(), told, rtol=1e-3, atol=1e-3)
+    net.observe(_pairs(20, -1.0))
+    given = rows.cuda()[None]
+    net.logits_expert_is_high(given, given, given, left_out=True)
+
+
 def test_a_memory_of_the_policy_keeps_its_history_and_fades_to_the_prior() -> None:
     net = _net()
     net.observe(_pairs(400, -1.0))
@@ -158,12 +181,12 @@ def test_a_generative_memory_learns_policies_and_not_to_tell_them_apart() -> Non
     training = MetaTraining(net, tasks, recipe)
     g = torch.Generator().manual_seed(1)
     episode = tasks.draw(torch.arange(6), 16, 32, 32, torch.zeros(6, dtype=torch.bool), g)
-    at_first = float(surprise(net, episode, recipe).detach())
+    at_first = float(negative_log_likelihood(net, episode, recipe).detach())
     for _ in range(recipe.steps):
         training.step()
     moved = {n for n, p in net.named_parameters() if not torch.equal(p, before[n])}
     assert {n.split(".")[0] for n in before} - {n.split(".")[0] for n in moved} == {"head"}
-    assert float(surprise(net, episode, recipe).detach()) < at_first - 0.2
+    assert float(negative_log_likelihood(net, episode, recipe).detach()) < at_first - 0.2
     told = float(cross_entropy(net, episode, recipe).detach())
     shuffled = episode._replace(expert=episode.expert.roll(1, 0))
     assert told < 0.6 < float(cross_entropy(net, shuffled, recipe).detach())
@@ -293,6 +316,27 @@ def test_more_pairs_than_there_are_and_other_sizes_are_refused() -> None:
         _net(head="best")
     with pytest.raises(InputError, match="channels 'both' and head 'ratio': it predicts actions"):
         _net(generative=True, head="ratio")
+
+
+def _episode(of_policy: int, mixed: bool) -> Episode:
+    """Of two tasks, with 40 pairs of a policy and 20 further ones."""
+    tasks = [
+        Task(f"{i}", _pairs(90, 1.0, i), {"p": _pairs(of_policy, 0.0, 10 + i)}) for i in (0, 1)
+    ]
+    generator = torch.Generator().manual_seed(0)
+    mixture = torch.full((2,), mixed)
+    return Tasks(tasks).draw(torch.arange(2), 5, 40, 20, mixture, generator)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_no_pair_of_a_policy_is_both_remembered_and_asked_about(mixed: bool) -> None:
+    episode = _episode(90, mixed)
+    for rows in torch.cat([episode.policy, episode.policy_queries], 1):
+        assert len(rows.unique(dim=0)) == 60
+
+
+def test_a_policy_of_few_pairs_repeats_them() -> None:
+    assert _episode(9, False).policy.shape == (2, 40, STATE + ACTION)
 
 
 def test_a_task_is_told_apart_from_others_and_never_from_itself() -> None:
