@@ -76,7 +76,7 @@ PIVOTS = {
 """By experiment; settings that have none of the columns are left out."""
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(r"<!-- results: (\S+) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S)
-FOLDED = """<details><summary>Commands</summary>
+FOLDED = """<details><summary>Commands, one for each seed; DIR is where the data lie</summary>
 
 ```sh
 {}

@@ -147,7 +147,12 @@ def test_the_page(tmp_path: Path) -> None:
     assert path == tmp_path / "README.md" and page == verdicts(tmp_path, found)
     omniglot, strokes, debug = page.split("\n## ")[1:4]
     assert omniglot.startswith("omniglot-images-dynamic") and "**" not in omniglot
-    assert omniglot.count("not measured | `python scripts/paper.py --dataset omniglot") == 9
+    assert (
+        omniglot.count(
+            "not measured | `python scripts/paper.py --parts ablations compared --dataset omniglot"
+        )
+        == 9
+    )
     lines = [line for line in strokes.splitlines() if line.startswith("| 1.")]
     assert lines == [
         "| 1. KL dips once the machine has learned to use its memory | **holds** | "
@@ -161,23 +166,32 @@ def test_the_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("experiment", "command"),
     [
-        ("strokes", "python scripts/paper.py --record results"),
-        ("debug", "python scripts/paper.py --preset debug --record results"),
+        ("strokes", "python scripts/paper.py --parts ablations compared --record results"),
+        (
+            "debug",
+            "python scripts/paper.py --parts ablations compared --preset debug --record results",
+        ),
         ("cifar100", "python scripts/results.py RUNS --experiment cifar100"),
         (
             "cifar10-2000-steps",
-            "python scripts/paper.py --dataset cifar10 --data-dir DIR --steps 2000 "
+            "python scripts/paper.py --parts ablations compared "
+            "--dataset cifar10 --data-dir DIR --steps 2000 "
             "--record results",
         ),
         (
             "omniglot-characters-dynamic-4000-steps",
-            "python scripts/paper.py --dataset omniglot --data-dir DIR --split characters "
+            "python scripts/paper.py --parts ablations compared "
+            "--dataset omniglot --data-dir DIR --split characters "
             "--steps 4000 --record results",
         ),
-        ("strokes-90-steps", "python scripts/paper.py --steps 90 --record results"),
+        (
+            "strokes-90-steps",
+            "python scripts/paper.py --parts ablations compared --steps 90 --record results",
+        ),
         (
             "omniglot-images-dynamic-4000-steps",
-            "python scripts/paper.py --dataset omniglot --data-dir DIR --steps 4000 "
+            "python scripts/paper.py --parts ablations compared "
+            "--dataset omniglot --data-dir DIR --steps 4000 "
             "--record results",
         ),
     ],

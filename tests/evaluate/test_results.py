@@ -344,7 +344,7 @@ def test_the_table_of_an_experiment(runs: list[Path]) -> None:
         "Nats per image of the test set, lower is better. ± is half the 95% interval over seeds "
         "(Student's t). 2 seeds, an abacus, commit `0123456789`.",
         "",
-        "<details><summary>Commands</summary>",
+        "<details><summary>Commands, one for each seed; DIR is where the data lie</summary>",
         "",
         "```sh",
         *commands,
