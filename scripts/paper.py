@@ -114,7 +114,15 @@ def planned(args: Args) -> list[Experiment]:
 
 
 def check(args: Args, plan: Sequence[Experiment], data: Splits) -> None:
-    """Refuse data of which some experiment cannot draw its episodes, before hours of others."""
+    """Refuse what would come to nothing after hours: fewer seeds than are recorded already, data
+    of which some experiment cannot draw its episodes."""
+    names = {one.name for one in plan}
+    for row in read(args.record):
+        if row.experiment in names and row.setting == "km" and row.seeds > args.seeds:
+            raise InputError(
+                f"'{args.record}' holds {row.seeds} seeds of {row.experiment} where --seeds is "
+                f"{args.seeds}: give at least as many, or another --record."
+            )
     B, T, ink = args.usual.episodes_per_batch, args.usual.episode_length, args.usual.binarisation
     for classes in dict.fromkeys(one.classes for one in plan):
         for images in data:

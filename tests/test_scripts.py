@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from km_rl.evaluate.results import Row, record
 from km_rl.evaluate.table import FULL
 from km_rl.train.run import commit
 
@@ -154,3 +155,19 @@ def test_bad_input_is_one_sentence(
     assert stopped.value.code == 2
     assert sentence in told and len(told.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_more_seeds_are_not_replaced_by_fewer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is trained."""
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    made = ("an abacus", "python x", "abc")
+    record([Row("debug", "km", "bound_nats", 1.0, None, None, 3, *made)], tmp_path / "results")
+    places = ["--run-dir", str(tmp_path / "runs"), "--record", str(tmp_path / "results")]
+    with pytest.raises(SystemExit) as stopped:
+        import_module("paper").main(["--preset", "debug", "--seeds", "2", *places])
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2 and len(told.splitlines()) == 1
+    assert "holds 3 seeds of debug where --seeds is 2" in told
+    assert not (tmp_path / "runs").exists()
