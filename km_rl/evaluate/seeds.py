@@ -174,8 +174,8 @@ def provenance(scored: Sequence[Scored]) -> tuple[str, str, str]:
 
 
 def evaluation(scored: Sequence[Scored]) -> str:
-    """The command of the experiments on these runs."""
-    folders = [f"runs/{one.run.folder.name}" for one in scored]
+    """The command of the experiments on these runs, in the folders that theirs makes."""
+    folders = [f"runs/{one.run.config['preset']}-{one.run.kind}-{one.seed}" for one in scored]
     limit = [] if scored[0].limit is None else ["--limit", str(scored[0].limit)]
     return shlex.join(["python", "scripts/evaluate.py", *folders, *limit])
 

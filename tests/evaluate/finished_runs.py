@@ -14,6 +14,7 @@ from km_rl.data.strokes import strokes
 from km_rl.evaluate.runs import MODELS, Model
 
 CONFIG: dict[str, Any] = {
+    "preset": "strokes",
     "dataset": "strokes",
     "data_dir": None,
     "split": "images",

@@ -80,7 +80,9 @@ def test_every_experiment_is_a_figure_a_table_and_rows(tmp_path: Path) -> None:
         exhibit, setting, metric = names
         row = rows[f"strokes-{exhibit}", setting, metric]
         kind = setting.split(",")[0]
-        assert row.command.endswith(f"&& python scripts/evaluate.py runs/{kind} --limit 8")
+        assert row.command.endswith(
+            f"&& python scripts/evaluate.py runs/strokes-{kind}-0 --limit 8"
+        )
     lines = list(csv.DictReader((tmp_path / "results/strokes/capacity.csv").open()))
     assert {line["setting"] for line in lines} == set(models)
     assert {line["x"] for line in lines} == {"", "1", "2", "4", "8"}
