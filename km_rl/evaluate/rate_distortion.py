@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from km_rl.errors import written_beside
 from km_rl.evaluate.figures import COLOURS, OTHER_COLOURS, STYLE, WIDTH, png
@@ -122,6 +123,8 @@ def figure(panels: Mapping[str, Sequence[Place]]) -> Figure:
         for number, title in enumerate(sorted(panels, key=_size), start=1):
             axes = made.add_subplot(rows, columns, number, sharex=first, sharey=first)
             axes.set(title=title, xlabel="KL(y) + KL(z) + KL(M)/T", xscale="log")
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
             axes.margins(0.14)
             _panel(axes, panels[title])
             first = first or axes
