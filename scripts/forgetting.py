@@ -54,7 +54,7 @@ class Args:
 
 @exit_on_input_error()
 def main(arguments: list[str] | None = None) -> None:
-    """Print the last return of every run, and record the mean of each arm if asked to."""
+    """Print the last return of every run; record mean and IQM of each arm if asked to."""
     arguments = sys.argv[1:] if arguments is None else arguments
     args = tyro.cli(Args, args=arguments, description=__doc__)
     at_least(args, 1, "good", "bad", "steps", "workers")
@@ -73,8 +73,9 @@ def main(arguments: list[str] | None = None) -> None:
         command = command_of("forgetting", arguments)
         made = (len(args.seeds), hardware("cpu"), command, commit() or "")
         rows = [
-            Row._make(("gail-forgetting", arm, "return", *spread(ends).mean, *made))
+            Row._make(("gail-forgetting", arm, metric, *value, *made))
             for arm, ends in found.items()
+            for metric, value in (("return", spread(ends).mean), ("return_iqm", spread(ends).iqm))
         ]
         print(record(rows, args.record))
 
