@@ -31,6 +31,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "mlp-dropout": {"discriminator": "mlp", "dropout": 0.5},
     "mlp-expert-scale": {"discriminator": "mlp", "dropout": 0.5, "scale": "expert", **BOLD},
     "vail": {"discriminator": "vail"},
+    "vail-expert-scale": {"discriminator": "vail", "scale": "expert"},
     "knn": {"discriminator": "knn"},
     "knn-expert-scale": {"discriminator": "knn", "scale": "expert"},
     "bc": {"algorithm": "bc"},
