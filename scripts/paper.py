@@ -1,4 +1,4 @@
-"""Every experiment of the paper, and the honest bound: train, evaluate, record, judge the claims.
+"""Every experiment of the paper, and the full bound: train, evaluate, record, judge the claims.
 
 The same command resumes, and each experiment is recorded as soon as it is finished. On 2 cores
 `full` takes a night on strokes, `debug` minutes. Examples:

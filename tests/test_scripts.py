@@ -92,7 +92,7 @@ def test_the_whole_paper_at_its_smallest(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "debug-ablations" / "ablations.png").exists()
 
 
-def test_the_honest_bound_in_two_pieces(tmp_path: Path) -> None:
+def test_the_full_bound_in_two_pieces(tmp_path: Path) -> None:
     if not commit():
         pytest.skip("results name a commit, and this is no checkout")
     places = ("--run-dir", tmp_path / "runs", "--record", tmp_path / "results")

@@ -1,4 +1,4 @@
-"""The runs of the honest bound: is a memory worth what it holds, once that is counted?
+"""The runs of the full bound: is a memory worth what it holds, once that is counted?
 
 On episodes of each number of classes, machines are trained with other weights of KL(M), from 0
 (the paper) to 1 (the bound on ln p(X)), and a VAE with the same nets. What is recorded of them as

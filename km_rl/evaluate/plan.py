@@ -1,6 +1,6 @@
 """Which runs the paper's experiments need: models, seeds and ablations, as flags of a training.
 
-Those of the honest bound, which is no experiment of the paper, are in `full_bound`.
+Those of the full bound, which is no experiment of the paper, are in `full_bound`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sweep of the honest bound: every weight on every number of classes, and the VAE."""
+"""The sweep of the full bound: every weight on every number of classes, and the VAE."""
 
 from __future__ import annotations
 
