@@ -97,16 +97,16 @@ def check_env(path: str | Path, env: str) -> None:
     made_in = _made_in(Path(path))
     if made_in is None:
         return
+    if _meant(made_in) != _meant(env):
+        raise InputError(
+            f"'{path}' holds demonstrations of {made_in} where {env} is to be acted in: give "
+            f"--env {made_in}, or demonstrations of {env}."
+        )
     if _meant(made_in) in CORRECTED and _corrected(made_in) != _corrected(env):
         warnings.warn(
             f"'{path}' holds demonstrations of {made_in}, which moves otherwise than {env}: what "
             f"they show may not work there; give demonstrations of {env}.",
             stacklevel=2,
-        )
-    if _meant(made_in) != _meant(env):
-        raise InputError(
-            f"'{path}' holds demonstrations of {made_in} where {env} is to be acted in: give "
-            f"--env {made_in}, or demonstrations of {env}."
         )
 
 
