@@ -1,0 +1,117 @@
+"""The experiment on forgetting: what is kept, what is made again, and what is recorded."""
+
+from __future__ import annotations
+
+import csv
+import re
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from imitation.data import rollout
+from imitation.policies.base import RandomPolicy
+from numpy.random import default_rng
+
+import agents.forgetting_benchmark as benchmark
+from agents.config import GailConfig
+from agents.forgetting import ARMS
+from agents.runs import Curve
+from envs.demos import save
+from envs.make import make_vec
+from km_rl.evaluate.results import read
+
+script = import_module("scripts.forgetting")
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The runs that are made: no agent learns in them."""
+    made: list[tuple[str, int]] = []
+
+    def forgetting(config: GailConfig, bad: int, arm: str) -> Curve:
+        made.append((arm, config.seed))
+        return Curve([0, config.steps], [-1.5, len(arm) + config.seed])
+
+    monkeypatch.setattr(benchmark, "forgetting", forgetting)
+    monkeypatch.setattr(benchmark, "ProcessPoolExecutor", lambda n, _: ThreadPoolExecutor(n))
+    return made
+
+
+@pytest.fixture
+def flags(tmp_path: Path) -> list[str]:
+    venv = make_vec("Pendulum", 1, seed=0)
+    policy = RandomPolicy(venv.observation_space, venv.action_space)
+    until = rollout.make_sample_until(min_episodes=2)
+    path = tmp_path / "pendulum.npz"
+    rolled = rollout.rollout(policy, venv, until, rng=default_rng(0))
+    save(path, rolled, {"env": "Pendulum-v1", "command": "a test"})
+    where = ["--run-dir", str(tmp_path / "runs"), "--record", str(tmp_path / "results")]
+    return ["--env", "Pendulum", "--demos", str(path), "--good", "2", "--steps", "512", *where]
+
+
+def test_what_has_ended_is_not_made_again_and_all_is_recorded(
+    made: list[tuple[str, int]],
+    flags: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script.main([*flags, "--seeds", "0"])
+    assert sorted(made) == sorted((arm, 0) for arm in ARMS)
+    script.main([*flags, "--seeds", "0", "2"])
+    assert sorted(made[len(ARMS) :]) == sorted((arm, 2) for arm in ARMS)
+    assert "planted     seed 2         9\n" in capsys.readouterr().out
+    rows = {row[1:3]: row for row in read(tmp_path / "results")}
+    for arm in ARMS:
+        assert rows[arm, "return"].value == rows[arm, "return_iqm"].value == len(arm) + 1
+        with (tmp_path / "results/gail-forgetting" / f"{arm}.csv").open() as file:
+            lines = list(csv.DictReader(file))
+        assert [(line["step"], line["seed"]) for line in lines] == [
+            ("0", "0"),
+            ("512", "0"),
+            ("0", "2"),
+            ("512", "2"),
+        ]
+    assert rows["clean", "return"].seeds == 2
+    assert rows["clean", "return"].command.startswith(
+        "python scripts/forgetting.py --env Pendulum"
+    )
+    for folder in ("runs", "results/gail-forgetting"):
+        assert (tmp_path / folder / "returns.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "changed, sentence",
+    [
+        (["--bad", "2"], "was made with .*'bad': 3.*'bad': 2.*give another --run-dir"),
+        (["--good", "0"], "--good is 0"),
+        (["--good", "3"], "holds 2"),
+    ],
+)
+def test_other_settings_are_refused_before_anything_is_made(
+    changed: list[str],
+    sentence: str,
+    made: list[tuple[str, int]],
+    flags: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script.main([*flags, "--seeds", "0"])
+    before = list(made)
+    with pytest.raises(SystemExit) as stopped:
+        script.main([*flags, "--seeds", "0", *changed])
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2 and len(told.splitlines()) == 1 and made == before
+    assert re.search(sentence, told)
+
+
+def test_a_kept_run_that_was_cut_off_is_told(
+    made: list[tuple[str, int]],
+    flags: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script.main([*flags, "--seeds", "0"])
+    (tmp_path / "runs" / "clean-0.json").write_text("{")
+    with pytest.raises(SystemExit):
+        script.main([*flags, "--seeds", "0"])
+    assert "delete it, and it is made again" in capsys.readouterr().err
