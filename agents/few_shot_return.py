@@ -2,7 +2,7 @@
 
 The same pairs, environment, PPO and steps for all: a discriminator that was trained on other
 experts and only takes the pairs in, GAIL, and behavioural cloning. What counts is the true return
-of the task, 0 being a random policy's and 1 the expert's.
+of the task, 0 being a random policy's and 1 the expert's, from the same starts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from agents.runs import Curve
 from agents.task import Task
 from agents.true_return import SEED, Measured, TrueReturn
 from envs.make import make_vec
-from envs.tasks import Family, HeldOut, make_task_vec
+from envs.tasks import Act, Family, HeldOut, make_task_vec
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import ROUNDS, FewShot
 from km_rl.rl.meta_reward_net import FewShotRewardNet, ObserveRollouts
@@ -42,20 +42,50 @@ CLASSICAL: Mapping[str, Mapping[str, Any]] = {
 """By name, how its run differs from that of scripts/gail.py; batches are full, the pairs tiled."""
 MEASURES = 4
 """Times that the return is measured on the way, evenly."""
-EPISODES = 10
+EPISODES, LONG_EPISODES = 50, 10
+"""Of each measurement, in a cheap family and in HalfCheetah's."""
 
 
 class TaskReturn(TrueReturn):
-    """The return by the reward of a task."""
+    """The return by the reward of a task.
+
+    Attributes:
+        expert, random: of the expert, without noise as agents are measured, and of actions drawn
+            from the action space, in the very episodes that policies are measured in. An expert
+            that is known by a file alone has the returns of that file.
+    """
 
     def __init__(self, family: Family, case: HeldOut) -> None:
-        self.case, self.episodes = case, EPISODES
-        self.venv = make_task_vec(family, case, EPISODES, SEED)
+        self.episodes = LONG_EPISODES if family.env == "HalfCheetah" else EPISODES
+        self.venv = make_task_vec(family, case, self.episodes, SEED)
+        self.random = self.of_random()
+        if case.act is not None:
+            self.expert = self.of(Acting(case.act))
+        else:
+            assert case.told_return is not None, "known neither by its actions nor by a file"
+            self.expert = Measured(np.array([case.told_return]), np.zeros(1))
 
     def score(self, policy: Any) -> float:
         """The return of a policy, 0 being a random one's and 1 the expert's."""
-        random, expert = self.case.random_return, self.case.expert_return
+        random, expert = self.random.mean, self.expert.mean
         return (self.of(policy).mean - random) / (expert - random)
+
+
+class Acting:
+    """A function from observations (N, Ds) to actions (N, Da), as a policy to be measured."""
+
+    def __init__(self, act: Act) -> None:
+        self.act = act
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: Any = 0,
+    ) -> tuple[np.ndarray, None]:
+        """As a policy of stable-baselines3; there is no noise and nothing to carry on."""
+        return self.act(observation), None
 
 
 class Learned(NamedTuple):
@@ -119,7 +149,7 @@ def by_classical(
     set_random_seed(seed)
     measure = TaskReturn(family, case)
     config = GailConfig(family.env, steps=steps, seed=seed, **CLASSICAL[name]).resolved()
-    task = Task(_demonstrations(told), *_told(case), measure)
+    task = Task(_demonstrations(told), measure.expert, measure.random, measure)
     with tempfile.TemporaryDirectory() as empty:
         kind = Cloning if config.algorithm == "bc" else Adversary
         imitator = kind(config, task, RoundMeans(empty))
@@ -129,12 +159,6 @@ def by_classical(
                 imitator.round()
             scores.append(measure.score(imitator.learner))
     return Learned(Curve([0, *at], scores), imitator.learner)
-
-
-def _told(case: HeldOut) -> tuple[Measured, Measured]:
-    """The returns of expert and random policy, as a run of GAIL is told them."""
-    none = np.zeros(1)
-    return tuple(Measured(none + x, none) for x in (case.expert_return, case.random_return))  # type: ignore[return-value]
 
 
 def _demonstrations(told: Pairs) -> dict[str, np.ndarray]:
