@@ -40,7 +40,7 @@ from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
-from km_rl.rl.tasks import Tasks, rows_of
+from km_rl.rl.tasks import Tasks, halves, rows_of
 from km_rl.train.signals import noted_signals
 
 TRAINING, MODEL, LEARNERS = "training.pt", "model.safetensors", "learners"
@@ -255,7 +255,7 @@ def examination(family: Family, most: int, policy_pairs: int, queries: int) -> E
     """The same for every discriminator; of the expert, the first k pairs are the k to be told.
 
     Raises:
-        InputError: an expert has fewer pairs than are asked for.
+        InputError: an expert has fewer pairs in half of its episodes than are asked for.
     """
     tasks = Tasks([case.task for case in family.held_out])
     every = torch.arange(len(tasks))
@@ -278,23 +278,23 @@ def earlier_aucs(
 ) -> list[float] | None:
     """The AUC against a policy's earlier rounds, of a model that saw them one by one.
 
-    Each of a task's policies, from the random one to the one nearest to the expert, is a round of
-    which half of the pairs are shown; the other halves are told from the expert, but for those of
-    the last round. A model that only knows the last round may take the others for the expert. None
-    where a task has one policy.
+    Each of a task's policies, from the random one to the one nearest to the expert, is a round. Of
+    one half of its episodes a model observes as many pairs as of any round; the pairs of the other
+    half are told from the expert, but for those of the last round. A model that only knows the
+    last round may take the others for the expert. None where a task has one policy.
     """
     found: list[float] = []
     for case, expert, queries in zip(cases, exam.expert, exam.expert_queries, strict=True):
-        rounds = [rows_of(policy) for policy in case.task.policies.values()]
+        rounds = list(case.task.policies.values())
         if len(rounds) < 2:
             return None
         model.clear()
         model.remember(_named(expert[:pairs], model.state))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
-            for rows in rounds:
-                model.observe(_named(rows[: len(rows) // 2], model.state))
-        earlier = torch.cat([rows[len(rows) // 2 :] for rows in rounds[:-1]])
+            for policy in rounds:
+                model.observe(policy.take(halves(policy) == 0))
+        earlier = torch.cat([rows_of(policy)[halves(policy) == 1] for policy in rounds[:-1]])
         logits = model(torch.cat([queries, earlier])).numpy()
         n = len(queries)
         found.append(probability_of_improvement(logits[:n], logits[n:]))
@@ -304,10 +304,12 @@ def earlier_aucs(
 
 def learner_examination(exam: Examination, learners: Sequence[Pairs]) -> Examination:
     """The same of the first held-out experts, with pairs of a learner of each as the policy's."""
-    m, q = exam.policy.shape[1], exam.policy_queries.shape[1]
-    rows = torch.stack([rows_of(found)[: m + q] for found in learners])
-    n = len(rows)
-    return Examination(exam.expert[:n], rows[:, :m], exam.expert_queries[:n], rows[:, m:])
+    n, m, q = len(learners), exam.policy.shape[1], exam.policy_queries.shape[1]
+    told, asked = (
+        torch.stack([rows_of(found)[halves(found) == half][:most] for found in learners])
+        for half, most in ((0, m), (1, q))
+    )
+    return Examination(exam.expert[:n], told, exam.expert_queries[:n], asked)
 
 
 def _named(rows: torch.Tensor, state: int) -> dict[str, torch.Tensor]:

@@ -34,7 +34,7 @@ from envs.demos import check, check_env, load
 from envs.make import env_id
 from km_rl.errors import InputError, at_least_one
 from km_rl.rl.episodes import Pairs, pairs
-from km_rl.rl.tasks import Task
+from km_rl.rl.tasks import Task, halves
 
 Name = Literal["pointnav", "pendulum", "halfcheetah-velocity", "halfcheetah-gait"]
 Seen = tuple[np.ndarray, np.ndarray]
@@ -43,12 +43,14 @@ Reward = Callable[[np.ndarray], float]
 Act = Callable[[np.ndarray], np.ndarray]
 """Actions (N, Da) at observations (N, Ds)."""
 LogRatio = Callable[[np.ndarray, np.ndarray], np.ndarray]
-PAIRS = 1024
-"""Pairs of each expert of the cheap families, and at most of the others."""
+PAIRS = 1280
+"""Pairs of each expert, as many of one half of its episodes as of the other."""
 POLICY_PAIRS = 512
-"""Pairs of each other policy."""
-EPISODES = 24
-"""Of each policy in the cheap families."""
+"""Pairs of each other policy, likewise."""
+EPISODES, POLICY_EPISODES = 48, 24
+"""Of each expert in the cheap families, and of each other policy."""
+CHEETAH_EPISODES, CHEETAH_POLICY_EPISODES = 6, 2
+"""The same of halfcheetah-velocity."""
 TRAIN, HELD_OUT = 400, 24
 """Tasks of the cheap families."""
 VELOCITIES = 50, 25
@@ -223,20 +225,25 @@ class _Drawn(NamedTuple):
 def _drawn(
     name: str, expert: Any, others: dict[str, Any], rollouts: Any, rng: np.random.Generator
 ) -> _Drawn:
-    seen = {who: rollouts(policy, EPISODES, rng) for who, policy in others.items()}
+    seen = {who: rollouts(policy, POLICY_EPISODES, rng) for who, policy in others.items()}
     own = rollouts(expert, EPISODES, rng)
-    beside = {who: _some(rolled, POLICY_PAIRS, rng) for who, rolled in seen.items()}
-    return _Drawn(Task(name, _some(own, PAIRS, rng), beside), own)
+    beside = {who: some(_pairs(rolled), POLICY_PAIRS, rng) for who, rolled in seen.items()}
+    return _Drawn(Task(name, some(_pairs(own), PAIRS, rng), beside), own)
 
 
-def _some(seen: Seen, n: int, rng: np.random.Generator) -> Pairs:
-    """n pairs of some episodes at random."""
-    obs, acts = seen
-    states = obs[:, :-1].reshape(-1, obs.shape[-1])
-    actions = acts.reshape(-1, acts.shape[-1])
-    chosen = rng.permutation(len(states))[:n]
-    rows = {"obs": states[chosen], "acts": actions[chosen]}
-    return pairs({name: torch.from_numpy(x).float() for name, x in rows.items()})
+def _pairs(seen: Seen) -> Pairs:
+    """All pairs of some episodes."""
+    obs, acts = (torch.from_numpy(x).float() for x in seen)
+    found = pairs({"obs": obs[:, :-1].flatten(0, 1), "acts": acts.flatten(0, 1)})
+    n, T = acts.shape[:2]
+    return found._replace(trajectory=torch.arange(n).repeat_interleave(T))
+
+
+def some(found: Pairs, n: int, rng: np.random.Generator) -> Pairs:
+    """n pairs at random, as many of one half of the episodes as of the other."""
+    half = halves(found).numpy()
+    sides = [rng.permutation(np.flatnonzero(half == side))[: n // 2] for side in (0, 1)]
+    return found.take(torch.from_numpy(np.concatenate(sides)))
 
 
 def _velocities(experts: Sequence[Path], rng: np.random.Generator) -> Family:
@@ -264,13 +271,14 @@ def _at(policy: VelocityPolicy, velocity: float, name: str, rng: np.random.Gener
         "half-trained": noisy(0.6),
         "perturbed": noisy(0.2),
     }
-    seen = {who: _run(act, rng, 1 + (who == "expert")) for who, act in acting.items()}
-    beside = {who: _some(seen[who], POLICY_PAIRS, rng) for who in list(acting)[1:]}
+    own = _run(acting.pop("expert"), rng, CHEETAH_EPISODES)
+    seen = {who: _run(act, rng, CHEETAH_POLICY_EPISODES) for who, act in acting.items()}
+    beside = {who: some(_pairs(rolled), POLICY_PAIRS, rng) for who, rolled in seen.items()}
     return HeldOut(
-        Task(f"{name}: {velocity:.2f} m/s", _some(seen["expert"], PAIRS, rng), beside),
+        Task(f"{name}: {velocity:.2f} m/s", some(_pairs(own), PAIRS, rng), beside),
         lambda obs: nearness(obs, velocity),
         lambda obs: policy.act(obs, velocity),
-        seen=seen["expert"],
+        seen=own,
     )
 
 
@@ -302,7 +310,8 @@ def _gaits(files: Sequence[Path], rng: np.random.Generator) -> Family:
             f"The experts are {', '.join(path.name for path in files)}: agents are called by the "
             f"names of their files, so give each another."
         )
-    random = _some(_run(lambda obs: rng.uniform(-1, 1, (1, 6)), rng, 2), POLICY_PAIRS, rng)
+    seen = _run(lambda obs: rng.uniform(-1, 1, (1, 6)), rng, CHEETAH_POLICY_EPISODES)
+    random = some(_pairs(seen), POLICY_PAIRS, rng)
     cases = [_gait(path, random, rng) for path in files]
     train = len(files) - len(files) // 3
     return Family(
@@ -314,8 +323,6 @@ def _gait(path: Path, random: Pairs, rng: np.random.Generator) -> HeldOut:
     check_env(path, "HalfCheetah")
     trajectories = load(path)
     check(trajectories, gym.spaces.Box(-np.inf, np.inf, (17,)), gym.spaces.Box(-1, 1, (6,)))
-    found = pairs(trajectories)
-    found = found.take(torch.from_numpy(rng.permutation(found.count)[:PAIRS]))
-    task = Task(path.stem, found, {"random": random})
+    task = Task(path.stem, some(pairs(trajectories), PAIRS, rng), {"random": random})
     paid = float(np.mean([t.rews.sum() for t in trajectories]))
     return HeldOut(task, None, told_return=paid)

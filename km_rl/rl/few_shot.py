@@ -72,8 +72,8 @@ class FewShot(SelfDescribing):
         """Train on tasks; the model is then ready to `remember` an expert that it never saw.
 
         Raises:
-            InputError: fewer than two tasks, tasks of different shapes, or fewer pairs in one than
-                the recipe asks for.
+            InputError: fewer than two tasks, tasks of different shapes, or fewer pairs in half of
+                one's episodes than the recipe asks for.
         """
         recipe = recipe or MetaRecipe()
         tasks = tasks if isinstance(tasks, Tasks) else Tasks(tasks)

@@ -30,7 +30,7 @@ from km_rl.rl.episodes import pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
-from km_rl.rl.tasks import Tasks
+from km_rl.rl.tasks import Tasks, rows_of
 
 script = import_module("scripts.few_shot")
 RECIPE = MetaRecipe(6, 3, 4, 16, 24, 8)
@@ -111,6 +111,27 @@ def test_the_auc_is_the_share_of_pairs_in_the_right_order(family: Family) -> Non
     assert oracle_aucs(load_family("pendulum", train=1, held_out=2).held_out, exam) is None
     with pytest.raises(InputError, match="5000 pairs were to be remembered"):
         examination(family, 5000, 20, 30)
+
+
+def test_a_test_asks_about_other_episodes_than_it_told(family: Family) -> None:
+    exam = examination(family, 512, 256, 256)
+    for i, case in enumerate(family.held_out):
+        others = [c.task.expert for c in family.held_out if c is not case]
+        for given, queries, sources in (
+            (exam.expert, exam.expert_queries, [case.task.expert]),
+            (exam.policy, exam.policy_queries, [*case.task.policies.values(), *others]),
+        ):
+            of = {
+                tuple(row): (who, number)
+                for who, found in enumerate(sources)
+                for row, number in zip(
+                    rows_of(found).tolist(), found.trajectory.tolist(), strict=True
+                )
+            }
+            told, asked = (
+                {of[tuple(row)] for row in rows[i].tolist()} for rows in (given, queries)
+            )
+            assert len(told) > 10 and len(asked) > 10 and not told & asked
 
 
 def test_training_goes_on_after_ctrl_c_as_if_nothing_had_been(
@@ -301,7 +322,7 @@ def _told(model: MetaDiscriminator, teachers: Teachers) -> Any:
         ("--settings best", "--settings names 'best'"),
         ("--agents mlp-scratch", "--agents names 'mlp-scratch'"),
         ("--pairs 0", "--pairs is 0"),
-        ("--pairs 5000", "5000 pairs were to be remembered and 256 to be told apart"),
+        ("--pairs 5000", "5000 pairs were to be remembered and 256 of other episodes"),
         ("--tasks 9", "--tasks is 9 where 3 experts"),
         ("--seeds", "There is nothing to compare"),
         ("--family halfcheetah-velocity", "0 experts were given"),
