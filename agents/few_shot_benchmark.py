@@ -33,7 +33,7 @@ from agents.few_shot import (
 )
 from agents.few_shot_film import keep, kept
 from agents.few_shot_learners import held_out_learners
-from agents.few_shot_return import CLASSICAL, MEASURES, Learned, by_classical, by_few_shot
+from agents.few_shot_return import CLASSICAL, MEASURES, Learned, by_classical, by_few_shot, share
 from agents.few_shot_rivals import Perceptron
 from agents.runs import Curve
 from envs.tasks import HELD_OUT, TRAIN, Family, Name, load_family
@@ -220,8 +220,10 @@ class Comparison:
             key = self._key(name, seed, case.task.name)
             curve = self._known(key)
             if curve is None:
-                curve, learner = self._learn(name, seed, task)
-                keep(self._policy(key), key, learner)
+                learned = self._learn(name, seed, task)
+                scores = [share(x, learned.expert, learned.random) for x in learned.returns.values]
+                curve = Curve(learned.returns.steps, scores)
+                keep(self._policy(key), key, learned.learner)
                 self._keep(key, curve)
             tell(f"{name:18}{case.task.name:20}seed {seed}{curve.values[-1]:8.2f} of the expert")
             for step, value in zip(*curve, strict=True):

@@ -1,26 +1,33 @@
 """How far an agent gets by a few pairs of an expert that no discriminator was trained on.
 
-The same pairs, environment, PPO and steps for all: a discriminator that was trained on other
-experts and only takes the pairs in, GAIL, and behavioural cloning. What counts is the true return
-of the task, 0 being a random policy's and 1 the expert's, from the same starts.
+The same pairs, environment, steps and PPO for all, but that ``gail-expert-scale`` starts with
+SB3's noise, from which it does better: a discriminator that was trained on other experts and only
+takes the pairs in, GAIL, whose net has about as many parameters as the memory, and behavioural
+cloning. What counts is the true return of the task, 0 being a random policy's and 1 the expert's,
+from the same starts.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from gymnasium.spaces import flatdim
 from imitation.rewards.reward_wrapper import RewardVecEnvWrapper
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import VecEnv
 
 from agents.adversary import Adversary
 from agents.benchmark import SETTINGS
 from agents.cloning import Cloning
 from agents.config import GailConfig
+from agents.discriminators import perceptron
+from agents.few_shot_rivals import size, width
 from agents.generator import ppo, ppo_settings
 from agents.logbook import RoundMeans
 from agents.runs import Curve
@@ -30,6 +37,7 @@ from envs.make import make_vec
 from envs.tasks import Act, Family, HeldOut, make_task_vec
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import ROUNDS, FewShot
+from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_reward_net import FewShotRewardNet, ObserveRollouts
 from km_rl.rl.tasks import Task as Expert
 
@@ -40,6 +48,8 @@ CLASSICAL: Mapping[str, Mapping[str, Any]] = {
     "bc": {"algorithm": "bc"},
 }
 """By name, how its run differs from that of scripts/gail.py; batches are full, the pairs tiled."""
+CLONED = 1
+"""Pairs that bc is shown for each environment step of the others."""
 MEASURES = 4
 """Times that the return is measured on the way, evenly."""
 EPISODES, LONG_EPISODES = 50, 10
@@ -67,8 +77,12 @@ class TaskReturn(TrueReturn):
 
     def score(self, policy: Any) -> float:
         """The return of a policy, 0 being a random one's and 1 the expert's."""
-        random, expert = self.random.mean, self.expert.mean
-        return (self.of(policy).mean - random) / (expert - random)
+        return share(self.of(policy).mean, self.expert.mean, self.random.mean)
+
+
+def share(value: float, expert: float, random: float) -> float:
+    """A return on the scale on which the expert's is 1 and a random policy's 0."""
+    return (value - random) / (expert - random)
 
 
 class Acting:
@@ -89,9 +103,19 @@ class Acting:
 
 
 class Learned(NamedTuple):
-    """An agent in the end, and its score on the way."""
+    """An agent in the end.
 
-    curve: Curve
+    Attributes:
+        returns: true returns against steps, the first before it learned.
+        expert, random: what to compare them with.
+        parameters: of the discriminator that paid it; bc has none, so of its policy.
+        learner: holds the policy.
+    """
+
+    returns: Curve
+    expert: float
+    random: float
+    parameters: int
     learner: BaseAlgorithm
 
 
@@ -122,15 +146,15 @@ def by_few_shot(
     model: FewShot, family: Family, case: HeldOut, told: Pairs, steps: int, seed: int
 ) -> Learned:
     """PPO that is `paid` by a discriminator; errors as there."""
-    learner, observe = paid(model, family, case.task, told, seed)
     measure = TaskReturn(family, case)
+    learner, observe = paid(model, family, case.task, told, seed)
     at = stops(steps, learner.n_steps * learner.n_envs)
-    scores = [measure.score(learner)]
+    returns = [measure.of(learner).mean]
     for stop in at:
         more = stop - learner.num_timesteps
         learner.learn(more, observe, reset_num_timesteps=False)
-        scores.append(measure.score(learner))
-    return Learned(Curve([0, *at], scores), learner)
+        returns.append(measure.of(learner).mean)
+    return _learned(Curve([0, *at], returns), measure, size(model), learner)
 
 
 def stops(steps: int, round_steps: int) -> list[int]:
@@ -142,23 +166,45 @@ def stops(steps: int, round_steps: int) -> list[int]:
     return sorted({-(-rounds * i // MEASURES) * round_steps for i in range(1, MEASURES + 1)})
 
 
+def classical(name: str, env: str, steps: int, seed: int) -> GailConfig:
+    """The run of a name of `CLASSICAL`; the steps of bc are pairs shown."""
+    config = GailConfig(env, steps=steps, seed=seed, **CLASSICAL[name]).resolved()
+    return replace(config, steps=CLONED * steps) if config.algorithm == "bc" else config
+
+
 def by_classical(
     name: str, family: Family, case: HeldOut, told: Pairs, steps: int, seed: int
 ) -> Learned:
     """The same by GAIL or behavioural cloning; the latter's steps are pairs shown."""
-    set_random_seed(seed)
     measure = TaskReturn(family, case)
-    config = GailConfig(family.env, steps=steps, seed=seed, **CLASSICAL[name]).resolved()
+    set_random_seed(seed)
+    config = classical(name, family.env, steps, seed)
     task = Task(_demonstrations(told), measure.expert, measure.random, measure)
     with tempfile.TemporaryDirectory() as empty:
-        kind = Cloning if config.algorithm == "bc" else Adversary
-        imitator = kind(config, task, RoundMeans(empty))
-        at, scores = stops(steps, imitator.round_steps), [measure.score(imitator.learner)]
-        for stop in at:
+        imitator: Adversary | Cloning
+        if config.algorithm == "bc":
+            imitator = Cloning(config, task, RoundMeans(empty))
+        else:
+            imitator = Adversary(config, task, RoundMeans(empty), matched_width(task.venv))
+        at, returns = stops(config.steps, imitator.round_steps), []
+        for stop in [0, *at]:
             while imitator.steps < stop:
                 imitator.round()
-            scores.append(measure.score(imitator.learner))
-    return Learned(Curve([0, *at], scores), imitator.learner)
+            returns.append(measure.of(imitator.learner).mean)
+    return _learned(Curve([0, *at], returns), measure, size(imitator.model), imitator.learner)
+
+
+def matched_width(venv: VecEnv) -> int:
+    """Of GAIL's net, so that it has about as many parameters as the memory."""
+    spaces = venv.observation_space, venv.action_space
+    memory = MetaDiscriminator.build(*map(flatdim, spaces))
+    return width(lambda w: size(perceptron(*spaces, width=w)), size(memory))
+
+
+def _learned(
+    returns: Curve, measure: TaskReturn, parameters: int, learner: BaseAlgorithm
+) -> Learned:
+    return Learned(returns, measure.expert.mean, measure.random.mean, parameters, learner)
 
 
 def _demonstrations(told: Pairs) -> dict[str, np.ndarray]:

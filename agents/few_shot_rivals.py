@@ -7,7 +7,7 @@ the true densities learn nothing at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar, cast
 
 import torch
@@ -29,8 +29,12 @@ def matched(kind: type[Model], state: int, rest: int, parameters: int, **options
     def count(hidden: int) -> int:
         return size(kind.build(state, rest, hidden=hidden, **options))
 
-    hidden = min(range(4, 257, 4), key=lambda h: abs(count(h) - parameters))
-    return kind.build(state, rest, hidden=hidden, **options)
+    return kind.build(state, rest, hidden=width(count, parameters), **options)
+
+
+def width(count: Callable[[int], int], parameters: int) -> int:
+    """The width at which ``count`` is nearest to ``parameters``."""
+    return min(range(4, 257, 4), key=lambda w: abs(count(w) - parameters))
 
 
 def size(model: nn.Module) -> int:

@@ -44,8 +44,8 @@ class MetaRecipe:
     query_pairs: int = 64
     """Pairs of each that are told apart."""
     queries: Literal["held_out", "left_out", "written"] = "held_out"
-    """Told apart are pairs of episodes of which none was remembered; pairs that were, each left out
-    of its own score; or, for comparison, those that were, as they are."""
+    """Told apart are pairs of episodes of which none was remembered; pairs that were, each left
+    out of its own score; or, for comparison, those that were, as they are."""
     learning_rate: float = 2e-3
     """Adam's step size at the start; it falls along a cosine."""
     seed: int = 0

@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import flatdim
 
 from agents import few_shot
+from agents.discriminators import perceptron
 from agents.few_shot import SETTINGS, aucs, build, examination, meta_trained, oracle_aucs
 from agents.few_shot_benchmark import Comparison, FewShotConfig, Point, ends
 from agents.few_shot_figures import returns
 from agents.few_shot_record import record, rows
-from agents.few_shot_return import Acting, TaskReturn, stops
+from agents.few_shot_return import Acting, TaskReturn, by_classical, matched_width, stops
 from agents.few_shot_rivals import Attention, DeepSet, NearestPair, Perceptron, size
 from agents.few_shot_teachers import Teachers, distances, taught
 from envs.demos import load
+from envs.make import make_vec
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
 from km_rl.evaluate.results import read
@@ -96,6 +99,27 @@ def test_rivals_have_as_many_parameters_as_the_memory(sizes: tuple[int, int]) ->
     for setting in SETTINGS.values():
         if setting.model not in (MetaDiscriminator, NearestPair):
             assert size(build(setting, tasks)) == pytest.approx(memory, rel=0.2)
+
+
+@pytest.mark.parametrize("env", ["PointNav", "HalfCheetah"])
+def test_gails_net_has_as_many_parameters_as_the_memory(env: str) -> None:
+    venv = make_vec(env, 1, 0)
+    spaces = venv.observation_space, venv.action_space
+    memory = size(MetaDiscriminator(*map(flatdim, spaces)))
+    assert size(perceptron(*spaces, width=matched_width(venv))) == pytest.approx(memory, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["gail", "gail-dropout", "gail-expert-scale", "bc"])
+def test_agents_of_classical_imitation_have_nets_of_that_width(name: str, family: Family) -> None:
+    case = family.held_out[0]
+    told = case.task.expert.take(torch.arange(16))
+    learned = by_classical(name, family, case, told, 9, 0)
+    memory = size(MetaDiscriminator(2, 2))
+    assert name == "bc" or learned.parameters == pytest.approx(memory, rel=0.2)
+    assert learned.returns.steps[0] == 0 and len(learned.returns.values) == len(
+        learned.returns.steps
+    )
+    assert learned.expert > learned.random
 
 
 def test_the_auc_is_the_share_of_pairs_in_the_right_order(family: Family) -> None:
