@@ -1,7 +1,7 @@
 """The figures of the few-shot comparison: AUC against pairs, and scores against steps.
 
 Means over held-out tasks and seeds; where there are three seeds, 95% bands by the bootstrap,
-stratified by tasks.
+which draws a seed with all its tasks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from agents.few_shot import ORACLE
 from agents.few_shot_benchmark import Point, ends, grouped
 from agents.figures import MARKS, PALETTE
 from km_rl.evaluate.figures import STYLE, WIDTH
-from km_rl.evaluate.spread import Estimate, stratified
+from km_rl.evaluate.spread import Estimate, across_tasks
 
 CLONING = "bc"
 """It takes no environment steps, so only where it ends is drawn, as a line across."""
@@ -84,5 +84,5 @@ def _curves(points: Sequence[Point], place: Callable[[Point], int]) -> dict[str,
     """Of each setting a curve over the places of its points."""
     curves: dict[str, Curve] = {}
     for (setting, at), values in grouped(points, lambda p: (p.setting, place(p))).items():
-        curves.setdefault(setting, {})[at] = stratified(values).mean
+        curves.setdefault(setting, {})[at] = across_tasks(values).mean
     return curves

@@ -12,8 +12,8 @@
 
 A setting's file and the figures are written anew: record all with one command. ``step`` is how
 far an agent was, so that its file holds the whole curve of ``return``; 0 where there is no agent.
-The metrics of a setting in summary.csv; intervals by the bootstrap, stratified by tasks, from
-three seeds on:
+The metrics of a setting in summary.csv; intervals by the bootstrap, which draws a seed with all
+its tasks, from three seeds on:
 
 ==============================  =================================================================
 ``auc@<k>``                     mean over held-out tasks and seeds, told k pairs
@@ -42,7 +42,7 @@ from km_rl.errors import written_beside
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.results import Row, number, write_csv
 from km_rl.evaluate.results import record as record_rows
-from km_rl.evaluate.spread import Estimate, probability_of_improvement, stratified
+from km_rl.evaluate.spread import Estimate, across_tasks, probability_of_improvement
 
 COLUMNS = ("step", "pairs", "metric", "value", "seed", "task")
 FIGURES = {
@@ -95,7 +95,7 @@ def rows(points: Sequence[Point], experiment: str, made: tuple[str, str, str]) -
     found = []
     tables = grouped(ends(points), lambda p: (p.setting, named(p)))
     for (setting, metric), values in tables.items():
-        spread = stratified(values)
+        spread = across_tasks(values)
         told: dict[str, Estimate] = {metric: spread.mean}
         if metric == "return":
             told["return_iqm"] = spread.iqm
