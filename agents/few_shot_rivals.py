@@ -16,7 +16,7 @@ from torch.nn.functional import dropout, softplus
 
 from km_rl.errors import InputError
 from km_rl.nn.mlp import mlp
-from km_rl.rl.few_shot import FewShot
+from km_rl.rl.few_shot import FewShot, bounded
 
 HEADS = 4
 """Heads of attention."""
@@ -117,6 +117,11 @@ class DeepSet(FewShot):
 
     kind = "DeepSet"
 
+    @property
+    def state_floats(self) -> int:
+        """The mean is all that would have to be carried."""
+        return self.head[0].in_features
+
     def __init__(self, state: int, rest: int, hidden: int = 64) -> None:
         super().__init__(state, rest, hidden=hidden)
         self.encode = mlp(state + rest, hidden, hidden)
@@ -145,7 +150,8 @@ class Perceptron(FewShot):
     """A perceptron that is trained on the very pairs it is given, from where it stands.
 
     Trained on episodes before, it has a start that suits them all (fine-tuning); else it learns
-    from scratch. Half of its units are dropped while it learns.
+    from scratch. Half of its units are dropped while it learns. An agent is paid by what it has
+    learned since it was last shown something, so it learns anew in each round.
 
     Args:
         hidden: width of its two layers.
@@ -160,6 +166,7 @@ class Perceptron(FewShot):
         self.updates = updates
         first, second = mlp(state + rest, hidden, hidden), mlp(hidden, hidden, 1)
         self.layers = nn.ModuleList([first[0], first[2], second[2]])
+        self._learned_of: tuple[Tensor, Tensor, list[Tensor]] | None = None
 
     def logits_expert_is_high(
         self, expert: Tensor, policy: Tensor, rows: Tensor, left_out: bool = False
@@ -173,6 +180,17 @@ class Perceptron(FewShot):
             weights = self._learned(self.stats(expert), self.stats(policy))
         with torch.no_grad():
             return self._forward(weights, self.stats(rows), 0.0)
+
+    @torch.no_grad()
+    def forward(self, rows: Tensor) -> Tensor:
+        """As `FewShot`; it learns only if other pairs are remembered or observed than before."""
+        known = self._learned_of
+        if known is None or known[0] is not self._expert or known[1] is not self._policy:
+            given = (self.stats(x[None].to(rows)) for x in (self._expert, self._policy))
+            with torch.enable_grad():
+                weights = self._learned(*given)
+            self._learned_of = known = self._expert, self._policy, weights
+        return bounded(self._forward(known[2], self.stats(rows[None]), 0.0)[0])
 
     def _learned(self, expert: Tensor, policy: Tensor) -> list[Tensor]:
         """Weights for each of the B episodes, which learn side by side."""

@@ -21,7 +21,14 @@ from agents.few_shot import SETTINGS, aucs, build, examination, meta_trained, or
 from agents.few_shot_benchmark import Comparison, FewShotConfig, Point, ends
 from agents.few_shot_figures import returns
 from agents.few_shot_record import record, rows
-from agents.few_shot_return import Acting, TaskReturn, by_classical, matched_width, stops
+from agents.few_shot_return import (
+    Acting,
+    TaskReturn,
+    by_classical,
+    by_few_shot,
+    matched_width,
+    stops,
+)
 from agents.few_shot_rivals import Attention, DeepSet, NearestPair, Perceptron, size
 from agents.few_shot_teachers import Teachers, distances, taught
 from envs.demos import load
@@ -89,6 +96,35 @@ def test_a_perceptron_learns_the_pairs_it_is_given_side_by_side() -> None:
     assert (logits[:, :50].mean(1) > logits[:, 50:].mean(1) + 1).all()
     with pytest.raises(InputError, match="cannot leave a pair out"):
         model.logits_expert_is_high(expert, policy, expert, left_out=True)
+
+
+def test_a_perceptron_that_pays_learns_when_it_is_shown_something(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Perceptron(2, 2, 16, updates=20).eval()
+    real, seen = Perceptron._learned, []
+    monkeypatch.setattr(
+        Perceptron, "_learned", lambda self, *given: seen.append(1) or real(self, *given)
+    )
+    case = family.held_out[0]
+    learned = by_few_shot(model, family, case, case.task.expert.take(torch.arange(16)), 4096, 0)
+    assert learned.returns.steps[-1] == 4096
+    assert len(seen) == 2
+    query = torch.randn(9, 4)
+    told = model(query)
+    torch.manual_seed(0)
+    model.observe(case.task.policies["half-trained"])
+    assert not torch.equal(model(query), told) and len(seen) == 4
+
+
+def test_pairs_are_carried_by_those_that_look_at_them_again() -> None:
+    told = {"obs": torch.randn(9, 2), "acts": torch.randn(9, 2)}
+    carried = {}
+    for name, model in RIVALS.items():
+        model.clear()
+        model.remember(told)
+        carried[name] = model.state_floats
+    assert carried == {"attention": 36, "attention-pairs": 36, "deep-set": 12, "nearest": 36}
 
 
 @pytest.mark.parametrize("sizes", [(2, 2), (17, 6)])

@@ -144,6 +144,27 @@ def test_without_history_only_the_last_round_is_known() -> None:
     torch.testing.assert_close(_told(net), _told(other), rtol=1e-4, atol=1e-5)
 
 
+def test_as_many_pairs_are_known_of_the_policy_with_history_and_without() -> None:
+    """Of one pair over and over, the sum of squares says how many; fading, it is a little less."""
+    same = _pairs(1).take(torch.zeros(500, dtype=torch.long))
+    with_history, without = _net(), _net(history=False)
+    for net in (with_history, without):
+        for _ in range(30):
+            net.observe(same)
+    own, other = (
+        float((net.policy[0].precision - net.prior()[0].precision).detach().trace())
+        for net in (with_history, without)
+    )
+    assert own == pytest.approx(other, rel=1e-3)
+
+
+def test_what_is_carried_of_an_expert_does_not_grow() -> None:
+    net = _net()
+    assert net.state_floats == 2 * 6 * (6 + 3)
+    net.remember(_pairs(50))
+    assert net.state_floats == 2 * 6 * (6 + 3)
+
+
 @pytest.mark.parametrize("left_out", [False, True])
 def test_a_generative_memory_tells_the_density_of_actions_with_the_memory_integrated_out(
     left_out: bool,
