@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from gymnasium.spaces import flatdim
+from gymnasium.spaces import Box
 from imitation.rewards.reward_wrapper import RewardVecEnvWrapper
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
-from stable_baselines3.common.vec_env import VecEnv
 
 from agents.adversary import Adversary
 from agents.benchmark import SETTINGS
@@ -48,12 +46,15 @@ CLASSICAL: Mapping[str, Mapping[str, Any]] = {
     "bc": {"algorithm": "bc"},
 }
 """By name, how its run differs from that of scripts/gail.py; batches are full, the pairs tiled."""
-CLONED = 1
-"""Pairs that bc is shown for each environment step of the others."""
 MEASURES = 4
 """Times that the return is measured on the way, evenly."""
 EPISODES, LONG_EPISODES = 50, 10
 """Of each measurement, in a cheap family and in HalfCheetah's."""
+
+
+def episodes(env: str) -> int:
+    """Of each measurement in an environment."""
+    return LONG_EPISODES if env == "HalfCheetah" else EPISODES
 
 
 class TaskReturn(TrueReturn):
@@ -66,7 +67,7 @@ class TaskReturn(TrueReturn):
     """
 
     def __init__(self, family: Family, case: HeldOut) -> None:
-        self.episodes = LONG_EPISODES if family.env == "HalfCheetah" else EPISODES
+        self.episodes = episodes(family.env)
         self.venv = make_task_vec(family, case, self.episodes, SEED)
         self.random = self.of_random()
         if case.act is not None:
@@ -96,7 +97,7 @@ class Acting:
         observation: Any,
         state: Any = None,
         episode_start: Any = None,
-        deterministic: Any = 0,
+        deterministic: bool = False,
     ) -> tuple[np.ndarray, None]:
         """As a policy of stable-baselines3; there is no noise and nothing to carry on."""
         return self.act(observation), None
@@ -168,8 +169,7 @@ def stops(steps: int, round_steps: int) -> list[int]:
 
 def classical(name: str, env: str, steps: int, seed: int) -> GailConfig:
     """The run of a name of `CLASSICAL`; the steps of bc are pairs shown."""
-    config = GailConfig(env, steps=steps, seed=seed, **CLASSICAL[name]).resolved()
-    return replace(config, steps=CLONED * steps) if config.algorithm == "bc" else config
+    return GailConfig(env, steps=steps, seed=seed, **CLASSICAL[name]).resolved()
 
 
 def by_classical(
@@ -185,7 +185,8 @@ def by_classical(
         if config.algorithm == "bc":
             imitator = Cloning(config, task, RoundMeans(empty))
         else:
-            imitator = Adversary(config, task, RoundMeans(empty), matched_width(task.venv))
+            wide = matched_width(told.state.shape[1], told.action.shape[1])
+            imitator = Adversary(config, task, RoundMeans(empty), wide)
         at, returns = stops(config.steps, imitator.round_steps), []
         for stop in [0, *at]:
             while imitator.steps < stop:
@@ -194,11 +195,16 @@ def by_classical(
     return _learned(Curve([0, *at], returns), measure, size(imitator.model), imitator.learner)
 
 
-def matched_width(venv: VecEnv) -> int:
-    """Of GAIL's net, so that it has about as many parameters as the memory."""
-    spaces = venv.observation_space, venv.action_space
-    memory = MetaDiscriminator.build(*map(flatdim, spaces))
-    return width(lambda w: size(perceptron(*spaces, width=w)), size(memory))
+def matched_width(state: int, rest: int) -> int:
+    """Of GAIL's net, so that it has about as many parameters as the memory.
+
+    Args:
+        state: entries of s.
+        rest: entries of a.
+    """
+    obs, acts = (Box(-1, 1, (n,)) for n in (state, rest))
+    memory = MetaDiscriminator.build(state, rest)
+    return width(lambda w: size(perceptron(obs, acts, width=w)), size(memory))
 
 
 def _learned(

@@ -120,10 +120,11 @@ class DeepSet(FewShot):
     @property
     def state_floats(self) -> int:
         """The mean is all that would have to be carried."""
-        return self.head[0].in_features
+        return self.hidden
 
     def __init__(self, state: int, rest: int, hidden: int = 64) -> None:
         super().__init__(state, rest, hidden=hidden)
+        self.hidden = hidden
         self.encode = mlp(state + rest, hidden, hidden)
         self.join = nn.Sequential(nn.Linear(state + rest + 2 * hidden, hidden), nn.ReLU())
         self.head = mlp(hidden, hidden, 1)

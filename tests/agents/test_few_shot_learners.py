@@ -9,15 +9,8 @@ import pytest
 import torch
 
 from agents import few_shot_learners
-from agents.few_shot import (
-    SETTINGS,
-    aucs,
-    earlier_aucs,
-    examination,
-    learner_examination,
-    meta_trained,
-    payer,
-)
+from agents.few_shot import SETTINGS, meta_trained, payer
+from agents.few_shot_exam import aucs, earlier_aucs, examination, learner_examination
 from agents.few_shot_learners import LEARNER, early_pairs, held_out_learners, with_learners
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
