@@ -1,7 +1,7 @@
 """GAIL and AIRL, imitation's own, round by round.
 
 The recipe is the same for every discriminator, so that they alone are compared: full batches of
-`BATCH` pairs, `UPDATES` updates a round, and a generator's buffer of the last two rounds.
+`BATCH` pairs, as many updates a round, and a generator's buffer of the last two rounds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.batches import ExpertBatches
 from agents.config import GailConfig
-from agents.discriminators import Bottleneck, Nearest, perceptron
+from agents.discriminators import HIDDEN, Bottleneck, Nearest, perceptron
 from agents.generator import ppo, ppo_settings, sac
 from agents.logbook import RoundMeans
 from agents.task import Task
@@ -38,8 +38,6 @@ from km_rl.rl.reward_net import KanervaRewardNet
 
 BATCH = 1024
 """Pairs of the expert, and as many of the policy, in a discriminator update."""
-UPDATES = 8
-"""Discriminator updates in a round."""
 LEARNING_RATE = 3e-4
 """Adam's step size, of the discriminator."""
 SAC_ROUND = 4096
@@ -49,6 +47,9 @@ SAC_ROUND = 4096
 class Adversary:
     """An imitator whose reward is a discriminator's.
 
+    Args:
+        width: of the mlp's two layers.
+
     Attributes:
         learner: PPO or SAC, imitation's generator.
         net: the discriminator.
@@ -56,11 +57,13 @@ class Adversary:
         round_steps: environment steps in a round.
     """
 
-    def __init__(self, config: GailConfig, task: Task, means: RoundMeans) -> None:
-        self.task, self.means = task, means
+    def __init__(
+        self, config: GailConfig, task: Task, means: RoundMeans, width: int = HIDDEN
+    ) -> None:
+        self.task, self.means, self.updates = task, means, config.updates
         venv = make_vec(config.env, ppo_settings(config.env).n_envs, config.seed)
         self.learner = _learner(config, venv)
-        self.net = _discriminator(config, venv)
+        self.net = _discriminator(config, venv, width)
         self.trainer = _trainer(config, task, venv, self.learner, self.net, means)
         self.attached = _attached(self.trainer, self.net, task)
         self.clock = _Clock(self.trainer)
@@ -82,7 +85,7 @@ class Adversary:
         """
         self.clock.restart()
         self._act_and_learn()
-        for _ in range(UPDATES):
+        for _ in range(self.updates):
             with _timed(self.clock.updates), training(self.trainer.reward_train):
                 self.trainer.train_disc()
         self.attached.on_round_end()
@@ -186,13 +189,13 @@ def _learner(config: GailConfig, venv: VecEnv) -> PPO | SAC:
     return ppo(venv, config.seed, settings)
 
 
-def _discriminator(config: GailConfig, venv: VecEnv) -> RewardNet:
+def _discriminator(config: GailConfig, venv: VecEnv, width: int) -> RewardNet:
     spaces = venv.observation_space, venv.action_space
     if config.discriminator == "kanerva":
         return KanervaRewardNet(*spaces, reward=config.reward, **config.memory_options)
     expert_scale = config.scale == "expert"
     if config.discriminator == "mlp":
-        return perceptron(*spaces, config.dropout, expert_scale)
+        return perceptron(*spaces, config.dropout, expert_scale, width)
     net = (Bottleneck if config.discriminator == "vail" else Nearest)(*spaces)
     net.expert_scale = expert_scale
     return net
@@ -213,7 +216,7 @@ def _trainer(
         venv=venv,
         gen_algo=learner,
         reward_net=net,
-        n_disc_updates_per_round=UPDATES,
+        n_disc_updates_per_round=config.updates,
         disc_opt_kwargs={"lr": LEARNING_RATE},
         gen_train_timesteps=round_steps,
         gen_replay_buffer_capacity=2 * round_steps,

@@ -61,6 +61,8 @@ class GailConfig:
     for the memory, or all that were seen, as is usual for the others."""
     dropout: float = 0.0
     """Share of the mlp's units that are left out in training."""
+    updates: int = 8
+    """Discriminator updates in a round."""
     allow_variable_horizon: bool = False
     """Imitate although the length of an episode gives the task away."""
 
@@ -115,7 +117,7 @@ class GailConfig:
         Raises:
             InputError: one sentence for the first that does not fit.
         """
-        at_least(self, 1, "trajectories", "every", "steps", "threads")
+        at_least(self, 1, "trajectories", "every", "steps", "updates", "threads")
         at_least(self, 1, "evaluate_every", "evaluate_episodes", "slots", "code")
         at_least(self, 0, "seed")
         above_zero(self, "noise_var")
@@ -151,7 +153,9 @@ class GailConfig:
         """Settings that change nothing for this method."""
         idle = [] if self.method.startswith("kanerva") else [*OF_MEMORY, "reward"]
         idle += [] if self.method.startswith("mlp") else ["dropout"]
-        idle += ["generator", "discriminator", "scale"] if self.algorithm == "bc" else []
+        idle += (
+            ["generator", "discriminator", "scale", "updates"] if self.algorithm == "bc" else []
+        )
         idle += ["log_std_init"] if self.algorithm == "bc" or self.generator == "sac" else []
         return [*idle, "reward"] if self.algorithm == "airl" else idle
 

@@ -31,16 +31,17 @@ def perceptron(
     action_space: gym.Space,
     dropout: float = 0.0,
     expert_scale: bool = False,
+    width: int = HIDDEN,
 ) -> RewardNet:
     """imitation's own net at the recipe that works, the strongest classical rival.
 
-    Two layers of 100 on normalised pairs; ``dropout`` after each (Orsini et al. 2021 found it as
-    good as a gradient penalty).
+    Two layers of this ``width`` on normalised pairs; ``dropout`` after each (Orsini et al. 2021
+    found it as good as a gradient penalty).
     """
     return BasicRewardNet(
         observation_space,
         action_space,
-        hid_sizes=(HIDDEN, HIDDEN),
+        hid_sizes=(width, width),
         normalize_input_layer=ExpertNorm if expert_scale else RunningNorm,
         dropout_prob=dropout,
     )

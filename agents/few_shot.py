@@ -10,18 +10,16 @@
     ├── training.pt          where the same command resumes
     ├── model.safetensors    the trained discriminator
     └── learners/            what agents that it paid did early, if that was asked for
-
-AUC is how often a further pair of the expert looks more like the expert than a pair of the even
-mixture of all other policies: Mann and Whitney's U over the number of pairs.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,22 +31,16 @@ from tqdm import tqdm
 from agents.few_shot_learners import with_learners
 from agents.few_shot_rivals import Attention, DeepSet, NearestPair, Perceptron, matched, size
 from agents.logbook import Logbook
-from envs.tasks import Family, HeldOut
+from envs.tasks import Family
 from km_rl.errors import InputError, NonFiniteError, written_beside
-from km_rl.evaluate.spread import probability_of_improvement
-from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
-from km_rl.rl.tasks import Tasks, rows_of
+from km_rl.rl.tasks import Tasks
 from km_rl.train.signals import noted_signals
 
 TRAINING, MODEL, LEARNERS = "training.pt", "model.safetensors", "learners"
 LOG_EVERY, SAVE_EVERY = 50, 500
-SEED = 20_250_701
-"""Of the pairs that a discriminator is tested with, which are the same for all."""
-TIMED = 20
-"""Repeats of which the fastest is the time to adapt."""
 
 
 class Setting(NamedTuple):
@@ -103,11 +95,12 @@ UNSIZED = (NearestPair,)
 
 @dataclass(frozen=True)
 class MetaConfig:
-    """A discriminator of one setting, and how it is trained."""
+    """A discriminator of one setting, what it is built from, and how it is trained."""
 
     family: str
     setting: str
     recipe: MetaRecipe
+    options: Mapping[str, Any]
     tasks: int
     digest: str
     run_dir: Path
@@ -154,9 +147,33 @@ def meta_trained(family: Family, name: str, recipe: MetaRecipe, run_dir: Path) -
     if not setting.trained:
         model.stats.restart(tasks.rows)
         return model.eval()
-    config = MetaConfig(family.name, name, recipe, len(tasks), tasks.digest, run_dir)
+    given = recipe, model.spec, len(tasks), tasks.digest, run_dir
+    config = MetaConfig(family.name, name, *given)
     _train(MetaTraining(model, tasks, recipe), config)
     return model.eval()
+
+
+def made_of(name: str, tasks: Tasks) -> dict[str, Any]:
+    """All that a setting is, as it may be written down."""
+    setting = SETTINGS[name]
+    model = build(setting, tasks)
+    told = {"kind": model.kind, **model.spec, "trained": setting.trained}
+    told |= {"recipe": dict(setting.recipe)}
+    before = MEMORY if setting.learners else setting.like
+    return told if before is None else {**told, "after": made_of(before, tasks)}
+
+
+def trained_by(family: str, name: str, seed: int, run_dir: Path) -> list[str]:
+    """Commits of the code that trained a setting, and the one that it comes after."""
+    if name not in SETTINGS:
+        return []
+    setting, found = SETTINGS[name], []
+    if (before := MEMORY if setting.learners else setting.like) is not None:
+        found = trained_by(family, before, seed, run_dir)
+    path = run_dir / "few-shot" / family / f"{name}-{seed}" / "config.json"
+    if path.exists():
+        found.append(json.loads(path.read_text())["about"]["commit"] or "")
+    return found
 
 
 def payer(family: Family, recipe: MetaRecipe, run_dir: Path) -> tuple[FewShot, Path, int]:
@@ -240,108 +257,3 @@ def _bar(training: MetaTraining, config: MetaConfig) -> Any:
         dynamic_ncols=True,
         mininterval=0.5 if sys.stderr.isatty() else 30,
     )
-
-
-class Examination(NamedTuple):
-    """Pairs (B, n, D) of each of B held-out experts: to be told, and to be told apart."""
-
-    expert: torch.Tensor
-    policy: torch.Tensor
-    expert_queries: torch.Tensor
-    policy_queries: torch.Tensor
-
-
-def examination(family: Family, most: int, policy_pairs: int, queries: int) -> Examination:
-    """The same for every discriminator; of the expert, the first k pairs are the k to be told.
-
-    Raises:
-        InputError: an expert has fewer pairs than are asked for.
-    """
-    tasks = Tasks([case.task for case in family.held_out])
-    every = torch.arange(len(tasks))
-    generator = torch.Generator().manual_seed(SEED)
-    mixed = torch.ones(len(tasks), dtype=torch.bool)
-    return Examination(*tasks.draw(every, most, policy_pairs, queries, mixed, generator))
-
-
-@torch.no_grad()
-def aucs(model: FewShot, exam: Examination, pairs: int) -> list[float]:
-    """The AUC on each held-out task, of a model that is told ``pairs`` pairs of its expert."""
-    rows = torch.cat([exam.expert_queries, exam.policy_queries], 1)
-    logits = model.logits_expert_is_high(exam.expert[:, :pairs], exam.policy, rows)
-    return _aucs(logits.numpy(), exam)
-
-
-@torch.no_grad()
-def earlier_aucs(
-    model: FewShot, cases: list[HeldOut], exam: Examination, pairs: int
-) -> list[float] | None:
-    """The AUC against a policy's earlier rounds, of a model that saw them one by one.
-
-    Each of a task's policies, from the random one to the one nearest to the expert, is a round of
-    which half of the pairs are shown; the other halves are told from the expert, but for those of
-    the last round. A model that only knows the last round may take the others for the expert. None
-    where a task has one policy.
-    """
-    found: list[float] = []
-    for case, expert, queries in zip(cases, exam.expert, exam.expert_queries, strict=True):
-        rounds = [rows_of(policy) for policy in case.task.policies.values()]
-        if len(rounds) < 2:
-            return None
-        model.clear()
-        model.remember(_named(expert[:pairs], model.state))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
-            for rows in rounds:
-                model.observe(_named(rows[: len(rows) // 2], model.state))
-        earlier = torch.cat([rows[len(rows) // 2 :] for rows in rounds[:-1]])
-        logits = model(torch.cat([queries, earlier])).numpy()
-        n = len(queries)
-        found.append(probability_of_improvement(logits[:n], logits[n:]))
-    model.clear()
-    return found
-
-
-def learner_examination(exam: Examination, learners: Sequence[Pairs]) -> Examination:
-    """The same of the first held-out experts, with pairs of a learner of each as the policy's."""
-    m, q = exam.policy.shape[1], exam.policy_queries.shape[1]
-    rows = torch.stack([rows_of(found)[: m + q] for found in learners])
-    n = len(rows)
-    return Examination(exam.expert[:n], rows[:, :m], exam.expert_queries[:n], rows[:, m:])
-
-
-def _named(rows: torch.Tensor, state: int) -> dict[str, torch.Tensor]:
-    return {"obs": rows[:, :state], "acts": rows[:, state:]}
-
-
-def oracle_aucs(cases: list[HeldOut], exam: Examination) -> list[float] | None:
-    """That of the true densities' ratio; None where they are not known."""
-    told = []
-    state = cases[0].task.expert.state.shape[1]
-    rows = torch.cat([exam.expert_queries, exam.policy_queries], 1).numpy()
-    for case, x in zip(cases, rows, strict=True):
-        if case.log_ratio is None:
-            return None
-        told.append(case.log_ratio(x[:, :state], x[:, state:]))
-    return _aucs(np.stack(told), exam)
-
-
-def _aucs(logits: np.ndarray, exam: Examination) -> list[float]:
-    n = exam.expert_queries.shape[1]
-    return [probability_of_improvement(x[:n], x[n:]) for x in logits]
-
-
-def adapt_ms(model: FewShot, exam: Examination, pairs: int) -> float:
-    """Milliseconds to take in ``pairs`` pairs of an expert, ready to be asked: the fastest."""
-    state = model.state
-    told = _named(exam.expert[0, :pairs], state)
-    query, times = exam.policy_queries[0, :1], []
-    for _ in range(TIMED):
-        model.clear()
-        model.observe(_named(exam.policy[0], state))
-        started = time.perf_counter()
-        model.remember(told)
-        model(query)
-        times.append(time.perf_counter() - started)
-    model.clear()
-    return 1000 * min(times)

@@ -1,46 +1,57 @@
 """The figures of the few-shot comparison: AUC against pairs, and scores against steps.
 
+Each has a panel of the memory and its rivals and one of the memory and itself without its parts.
 Means over held-out tasks and seeds; where there are three seeds, 95% bands by the bootstrap,
-stratified by tasks.
+which draws a seed with all its tasks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import cycle
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from agents.few_shot import ORACLE
-from agents.few_shot_benchmark import Point, ends, grouped
+from agents.few_shot import MEMORY, ORACLE, SETTINGS
+from agents.few_shot_points import Point, ends, grouped
 from agents.figures import MARKS, PALETTE
 from km_rl.evaluate.figures import STYLE, WIDTH
-from km_rl.evaluate.spread import Estimate, stratified
+from km_rl.evaluate.spread import Estimate, across_tasks
+from km_rl.rl.meta import MetaDiscriminator
 
 CLONING = "bc"
 """It takes no environment steps, so only where it ends is drawn, as a line across."""
 SCORES = {"expert": 1.0, "random policy": 0.0}
 GREY = "#777777"
+FORMS = ("o-", "s--", "^:")
+"""Markers and lines; colours begin anew with each."""
 Curve = dict[int, Estimate]
 """What is estimated at each place of the horizontal axis."""
 
 
+class Look(NamedTuple):
+    """How a curve is drawn."""
+
+    colour: str
+    form: str
+
+
 def auc(points: Sequence[Point]) -> Figure:
     """AUC against pairs of the expert."""
+    curves = _curves([p for p in points if p.metric == "auc"], lambda p: p.pairs)
+    ticks = sorted({k for curve in curves.values() for k in curve})
     with rc_context(STYLE):
-        figure, axes = _empty()
-        curves = _curves([p for p in points if p.metric == "auc"], lambda p: p.pairs)
-        for (setting, curve), colour in zip(curves.items(), cycle(PALETTE), strict=False):
-            true = setting == ORACLE
-            _draw(axes, setting, curve, GREY if true else colour, "--" if true else "o-")
-        ticks = sorted({k for curve in curves.values() for k in curve})
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(ticks, [str(k) for k in ticks])
-        axes.set(xlabel="pairs of a held-out expert", ylabel="AUC, expert against others")
-        axes.legend(loc="best", ncols=2)
+        figure, panels = _panels(curves)
+        for axes, names in panels:
+            for name, look in looks(names).items():
+                _draw(axes, name, curves[name], look)
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(ticks, [str(k) for k in ticks])
+            axes.set(xlabel="pairs of a held-out expert", ylabel="AUC, expert against others")
+            _name(axes)
     return figure
 
 
@@ -49,32 +60,62 @@ def returns(points: Sequence[Point]) -> Figure:
     scores = [p for p in points if p.metric == "return"]
     kept = [p for p in scores if p.setting != CLONING]
     kept += ends([p for p in scores if p.setting == CLONING])
+    curves = _curves(kept, lambda p: p.step)
     with rc_context(STYLE):
-        figure, axes = _empty()
-        curves = _curves(kept, lambda p: p.step)
-        for (agent, curve), colour in zip(curves.items(), cycle(PALETTE), strict=False):
-            if agent == CLONING:
-                (end,) = curve.values()
-                axes.axhline(end.value, color=colour, lw=1.5, label=agent)
-            else:
-                _draw(axes, agent, curve, colour, "o-")
-        for label, score in SCORES.items():
-            axes.axhline(score, color=GREY, lw=1, ls=MARKS[label], label=label)
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.set(xlabel="environment steps", ylabel="score on held-out experts")
-        axes.legend(loc="best", ncols=2)
+        figure, panels = _panels(curves)
+        for axes, names in panels:
+            for name, look in looks(names).items():
+                if name == CLONING:
+                    (end,) = curves[name].values()
+                    axes.axhline(end.value, color=look.colour, lw=1.5, label=name)
+                else:
+                    _draw(axes, name, curves[name], look)
+            for label, score in SCORES.items():
+                axes.axhline(score, color=GREY, lw=1, ls=MARKS[label], label=label)
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+            axes.set(xlabel="environment steps", ylabel="score on held-out experts")
+            _name(axes)
     return figure
 
 
-def _empty() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
-    return figure, figure.subplots()
+def sides(names: Iterable[str]) -> list[list[str]]:
+    """The memory with its rivals, and with itself without its parts; one where there is one."""
+    memory: list[str] = []
+    others: list[str] = []
+    parts: list[str] = []
+    for name in names:
+        part = name in SETTINGS and SETTINGS[name].model is MetaDiscriminator
+        (memory if name == MEMORY else parts if part else others).append(name)
+    return [memory + side for side in (others, parts) if side] or [memory]
 
 
-def _draw(axes: Axes, label: str, curve: Curve, colour: str, form: str) -> None:
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """Another for each name; the memory's and the true densities' are always the same."""
+    others = [name for name in names if name not in (MEMORY, ORACLE)]
+    free = [Look(colour, form) for form in FORMS for colour in PALETTE[1:]]
+    found = {MEMORY: Look(PALETTE[0], FORMS[0]), ORACLE: Look(GREY, "--")}
+    found |= dict(zip(others, free, strict=False))
+    return {name: found[name] for name in names}
+
+
+def _panels(curves: Iterable[str]) -> tuple[Figure, list[tuple[Axes, list[str]]]]:
+    """A row of a figure for each of the `sides`."""
+    rows = sides(curves)
+    figure = Figure(figsize=(WIDTH, 0.3 + 3.1 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), squeeze=False)[:, 0]
+    return figure, list(zip(grid, rows, strict=True))
+
+
+def _name(axes: Axes) -> None:
+    """Beside the panel, for there are many."""
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def _draw(axes: Axes, label: str, curve: Curve, look: Look) -> None:
     """A line, and its band if there is one everywhere."""
     at, found = list(curve), list(curve.values())
-    axes.plot(at, [e.value for e in found], form, lw=1.5, ms=3, color=colour, label=label)
+    colour = look.colour
+    axes.plot(at, [e.value for e in found], look.form, lw=1.5, ms=3, color=colour, label=label)
     if all(e.low is not None for e in found):
         low, high = ([getattr(e, end) for e in found] for end in ("low", "high"))
         axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
@@ -84,5 +125,5 @@ def _curves(points: Sequence[Point], place: Callable[[Point], int]) -> dict[str,
     """Of each setting a curve over the places of its points."""
     curves: dict[str, Curve] = {}
     for (setting, at), values in grouped(points, lambda p: (p.setting, place(p))).items():
-        curves.setdefault(setting, {})[at] = stratified(values).mean
+        curves.setdefault(setting, {})[at] = across_tasks(values).mean
     return curves

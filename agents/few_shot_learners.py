@@ -5,7 +5,8 @@ asked about in use is what a learner does before it is any good. So learners of 
 paid by a discriminator that is there already, and what they did in their first rounds is kept::
 
     learners/
-    ├── train-<i>.safetensors       ``obs`` and ``acts`` of the learner of the i-th training task
+    ├── train-<i>.safetensors       ``obs`` and ``acts`` of the learner of the i-th training task,
+    │                               and of which ``episode`` they are
     └── held-out-<i>.safetensors    of the i-th held-out task, to test with
 
 A learner takes seconds where a scripted policy takes milliseconds, so there are `COUNT` and the
@@ -16,13 +17,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.few_shot_return import paid
-from envs.tasks import POLICY_PAIRS, Family
+from envs.tasks import POLICY_PAIRS, Family, some
 from km_rl.errors import InputError, written_beside
 from km_rl.rl.episodes import Pairs, pairs
 from km_rl.rl.few_shot import FewShot
@@ -68,15 +70,15 @@ def held_out_learners(family: Family, model: FewShot, folder: Path, seed: int) -
 
 
 def early_pairs(model: FewShot, family: Family, task: Task, seed: int) -> Pairs:
-    """Of a learner's first `EARLY` rounds, `POLICY_PAIRS` at random; the same for a seed."""
+    """Of a learner's first `EARLY` rounds, `POLICY_PAIRS` at random, as many of one half of the
+    episodes as of the other; the same for a seed."""
     told = task.expert.take(torch.arange(TOLD))
     learner, observe = paid(model, family, task, told, seed)
     keep = _Keep()
     learner.learn(EARLY * learner.n_steps * learner.n_envs, [observe, keep])
     model.clear()
     seen = Pairs.join(keep.rounds)
-    generator = torch.Generator().manual_seed(seed)
-    return seen.take(torch.randperm(seen.count, generator=generator)[:POLICY_PAIRS])
+    return some(seen, POLICY_PAIRS, np.random.default_rng(seed))
 
 
 def _seed(seed: int, place: int, held_out: int = 0) -> int:
@@ -104,9 +106,12 @@ def _kept(path: Path, model: FewShot, family: Family, task: Task, seed: int) -> 
         found = early_pairs(model, family, task, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_beside(path) as beside:
-            save_file({"obs": found.state, "acts": found.action}, beside)
+            save_file(
+                {"obs": found.state, "acts": found.action, "episode": found.trajectory}, beside
+            )
     try:
-        return pairs(load_file(path))
+        kept = load_file(path)
+        return pairs(kept)._replace(trajectory=kept["episode"])
     except (SafetensorError, OSError, KeyError) as error:
         raise InputError(
             f"'{path}' is not a whole file of a learner's pairs ({error}): delete it, and the "

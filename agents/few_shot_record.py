@@ -4,7 +4,7 @@
 
     results/
     ├── summary.csv                 see `km_rl.evaluate.results`
-    └── few-shot-<family>/          (-<n>pairs, where agents had other than 16)
+    └── few-shot-<family>/          (and what else is not the usual, see `agents.few_shot_config`)
         ├── <setting>.csv           step,pairs,metric,value,seed,task: all that was measured
         ├── auc.png                 AUC against pairs of a held-out expert
         ├── returns.png             scores of agents against environment steps
@@ -12,16 +12,24 @@
 
 A setting's file and the figures are written anew: record all with one command. ``step`` is how
 far an agent was, so that its file holds the whole curve of ``return``; 0 where there is no agent.
-The metrics of a setting in summary.csv; intervals by the bootstrap, stratified by tasks, from
-three seeds on:
+The metrics of a setting in summary.csv; intervals by the bootstrap, which draws a seed with all
+its tasks, from three seeds on. What has no seed, ``knn`` and ``oracle``, is examined once and has
+no interval:
 
 ==============================  =================================================================
 ``auc@<k>``                     mean over held-out tasks and seeds, told k pairs
+``auc_kanerva_ahead@<k>``       the memory's less this one's, on the same tasks and seeds
 ``auc_earlier@<k>``             the same against the policies of earlier rounds, where the policy
                                 was shown round by round, from the random one to the best
-``auc_learner@<k>``             the same against early rollouts of learners, of which other pairs
-                                were shown; where a setting that learned from such was measured
+``auc_learner@<k>``             the same against early rollouts of learners, of which other
+                                episodes were shown; where a setting that learned from such was
+                                measured. The learners are paid by the memory of the same seed,
+                                so it is asked about what got past itself: no rival is
 ``adapt_ms@<k>``                milliseconds to take in k pairs, the fastest of several
+``state_floats@<k>``            numbers that are carried of an expert when k pairs were told
+``parameters``                  of the discriminator; of bc, which has none, of its policy.
+                                ``kanerva-h``, ``-a``, ``-ratio`` and ``generative`` have fewer
+                                than the memory, being parts of it; rivals have as many
 ``return``, ``return_iqm``      of agents told ``--pairs`` pairs, at their last step, 0 being a
                                 random policy's and 1 the expert's: mean and interquartile mean
 ``probability_kanerva_better``  how often the memory's agent beats this one on the same task
@@ -37,12 +45,12 @@ import numpy as np
 
 from agents import few_shot_figures
 from agents.few_shot import MEMORY
-from agents.few_shot_benchmark import Point, ends, grouped, named
-from km_rl.errors import written_beside
+from agents.few_shot_points import Point, commits, ends, grouped, named
+from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.figures import png
-from km_rl.evaluate.results import Row, number, write_csv
+from km_rl.evaluate.results import Row, number, read, write_csv
 from km_rl.evaluate.results import record as record_rows
-from km_rl.evaluate.spread import Estimate, probability_of_improvement, stratified
+from km_rl.evaluate.spread import Estimate, across_tasks, improvement
 
 COLUMNS = ("step", "pairs", "metric", "value", "seed", "task")
 FIGURES = {
@@ -76,37 +84,69 @@ def write_files(points: Sequence[Point], folder: Path) -> list[Path]:
 
 
 def record(
-    points: Sequence[Point], experiment: str, made: tuple[str, str, str], folder: Path
+    points: Sequence[Point], experiment: str, made: tuple[str, str], folder: Path
 ) -> list[Path]:
     """Write everything and put the summary's rows in place.
 
     Args:
-        made: hardware, command and commit.
+        made: hardware and command.
 
     Raises:
-        InputError: files that cannot be read or written.
+        InputError: files that cannot be read or written, or rows of more seeds are there.
     """
+    found = rows(points, experiment, made)
+    known = {row[:3]: row.seeds for row in read(folder)}
+    for row in found:
+        if (before := known.get(row[:3], 0)) > row.seeds:
+            raise InputError(
+                f"'{row.metric}' of '{row.setting}' in {experiment} is recorded with {before} "
+                f"seeds where this has {row.seeds}: give as many with --seeds."
+            )
     files = write_files(points, folder / experiment)
-    return [*files, record_rows(rows(points, experiment, made), folder)]
+    return [*files, record_rows(found, folder)]
 
 
-def rows(points: Sequence[Point], experiment: str, made: tuple[str, str, str]) -> list[Row]:
+def rows(points: Sequence[Point], experiment: str, made: tuple[str, str]) -> list[Row]:
     """A row for each metric of each setting."""
+    last = ends(points)
+    tables = grouped(last, _place)
     found = []
-    tables = grouped(ends(points), lambda p: (p.setting, named(p)))
     for (setting, metric), values in tables.items():
-        spread = stratified(values)
-        told: dict[str, Estimate] = {metric: spread.mean}
-        if metric == "return":
-            told["return_iqm"] = spread.iqm
-            memory = tables.get((MEMORY, metric))
-            if memory is not None and setting != MEMORY:
-                better = [
-                    probability_of_improvement(a, b)
-                    for a, b in zip(memory.T, values.T, strict=True)
-                ]
-                told["probability_kanerva_better"] = Estimate(float(np.mean(better)), None, None)
-        found += [
-            Row(experiment, setting, name, *value, spread.n, *made) for name, value in told.items()
-        ]
+        memory = tables.get((MEMORY, metric))
+        told = [({setting}, _alone(metric, values))]
+        if memory is not None and setting != MEMORY:
+            told.append(({MEMORY, setting}, _beside(metric, memory, values)))
+        for of, numbers in told:
+            by = commits(p for p in last if p.setting in of and named(p) == metric)
+            found += [
+                Row(experiment, setting, name, *value, seeds, *made, by)
+                for name, (value, seeds) in numbers.items()
+            ]
     return found
+
+
+Numbers = dict[str, tuple[Estimate, int]]
+"""By metric, what it is and of how many seeds."""
+
+
+def _alone(metric: str, values: np.ndarray) -> Numbers:
+    """What a setting's values (seeds, tasks) say."""
+    spread = across_tasks(values)
+    told = {metric: (spread.mean, spread.n)}
+    return told | ({"return_iqm": (spread.iqm, spread.n)} if metric == "return" else {})
+
+
+def _beside(metric: str, memory: np.ndarray, values: np.ndarray) -> Numbers:
+    """What they say beside the memory's; those of one seed are beside each of its."""
+    if metric == "return":
+        better = improvement(memory, values)
+        return {"probability_kanerva_better": (better, min(len(memory), len(values)))}
+    if metric.startswith("auc@"):
+        ahead = across_tasks(memory - values)
+        return {metric.replace("auc", "auc_kanerva_ahead"): (ahead.mean, ahead.n)}
+    return {}
+
+
+def _place(point: Point) -> tuple[str, str]:
+    """Setting and metric."""
+    return point.setting, named(point)

@@ -7,7 +7,7 @@ the true densities learn nothing at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar, cast
 
 import torch
@@ -16,7 +16,7 @@ from torch.nn.functional import dropout, softplus
 
 from km_rl.errors import InputError
 from km_rl.nn.mlp import mlp
-from km_rl.rl.few_shot import FewShot
+from km_rl.rl.few_shot import FewShot, bounded
 
 HEADS = 4
 """Heads of attention."""
@@ -29,8 +29,12 @@ def matched(kind: type[Model], state: int, rest: int, parameters: int, **options
     def count(hidden: int) -> int:
         return size(kind.build(state, rest, hidden=hidden, **options))
 
-    hidden = min(range(4, 257, 4), key=lambda h: abs(count(h) - parameters))
-    return kind.build(state, rest, hidden=hidden, **options)
+    return kind.build(state, rest, hidden=width(count, parameters), **options)
+
+
+def width(count: Callable[[int], int], parameters: int) -> int:
+    """The width at which ``count`` is nearest to ``parameters``."""
+    return min(range(4, 257, 4), key=lambda w: abs(count(w) - parameters))
 
 
 def size(model: nn.Module) -> int:
@@ -113,8 +117,14 @@ class DeepSet(FewShot):
 
     kind = "DeepSet"
 
+    @property
+    def state_floats(self) -> int:
+        """The mean is all that would have to be carried."""
+        return self.hidden
+
     def __init__(self, state: int, rest: int, hidden: int = 64) -> None:
         super().__init__(state, rest, hidden=hidden)
+        self.hidden = hidden
         self.encode = mlp(state + rest, hidden, hidden)
         self.join = nn.Sequential(nn.Linear(state + rest + 2 * hidden, hidden), nn.ReLU())
         self.head = mlp(hidden, hidden, 1)
@@ -141,7 +151,8 @@ class Perceptron(FewShot):
     """A perceptron that is trained on the very pairs it is given, from where it stands.
 
     Trained on episodes before, it has a start that suits them all (fine-tuning); else it learns
-    from scratch. Half of its units are dropped while it learns.
+    from scratch. Half of its units are dropped while it learns. An agent is paid by what it has
+    learned since it was last shown something, so it learns anew in each round.
 
     Args:
         hidden: width of its two layers.
@@ -156,6 +167,7 @@ class Perceptron(FewShot):
         self.updates = updates
         first, second = mlp(state + rest, hidden, hidden), mlp(hidden, hidden, 1)
         self.layers = nn.ModuleList([first[0], first[2], second[2]])
+        self._learned_of: tuple[Tensor, Tensor, list[Tensor]] | None = None
 
     def logits_expert_is_high(
         self, expert: Tensor, policy: Tensor, rows: Tensor, left_out: bool = False
@@ -169,6 +181,17 @@ class Perceptron(FewShot):
             weights = self._learned(self.stats(expert), self.stats(policy))
         with torch.no_grad():
             return self._forward(weights, self.stats(rows), 0.0)
+
+    @torch.no_grad()
+    def forward(self, rows: Tensor) -> Tensor:
+        """As `FewShot`; it learns only if other pairs are remembered or observed than before."""
+        known = self._learned_of
+        if known is None or known[0] is not self._expert or known[1] is not self._policy:
+            given = (self.stats(x[None].to(rows)) for x in (self._expert, self._policy))
+            with torch.enable_grad():
+                weights = self._learned(*given)
+            self._learned_of = known = self._expert, self._policy, weights
+        return bounded(self._forward(known[2], self.stats(rows[None]), 0.0)[0])
 
     def _learned(self, expert: Tensor, policy: Tensor) -> list[Tensor]:
         """Weights for each of the B episodes, which learn side by side."""

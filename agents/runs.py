@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ class Imitation(NamedTuple):
     """A run folder.
 
     Attributes:
-        config: as in config.json.
+        config: as in config.json; what an older version did not name is at its default.
         metrics: the lines of metrics.jsonl, see `agents.logbook`.
     """
 
@@ -183,6 +184,8 @@ def _read(folder: Path) -> Imitation:
         metrics = [json.loads(line) for line in whole.splitlines()]
         run = Imitation(folder, config, metrics)
         complete = all(name in config for name in NEEDED) and bool(run.curve("return/mean").steps)
+        usual = json.loads(json.dumps(asdict(GailConfig()), default=str))
+        run = run._replace(config={**usual, **config})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"'{folder}' is no run of an imitation ({error}): "

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 from imitation.policies.base import RandomPolicy
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import PolicyPredictor
 
 from envs.make import make_vec
 
@@ -45,7 +44,7 @@ class TrueReturn:
         self.episodes = episodes
         self.venv = make_vec(env, min(episodes, MOST_ENVS), SEED)
 
-    def of(self, policy: BaseAlgorithm | BasePolicy) -> Measured:
+    def of(self, policy: PolicyPredictor) -> Measured:
         """A policy's, acting deterministically."""
         self.venv.seed(SEED)
         returns, lengths = evaluate_policy(

@@ -24,10 +24,14 @@ class Swinger(NamedTuple):
     gain: float
     noise: float = 0.0
 
+    def mean(self, obs: Array) -> Array:
+        """The torque without noise at observations (N, 3): (N, 1)."""
+        missing = self.energy - energy(obs)
+        return (self.gain * missing * obs[:, 2])[:, None].clip(-TORQUE, TORQUE)
+
     def act(self, obs: Array, rng: np.random.Generator) -> Array:
         """Draw a torque at each observation (N, 3): (N, 1)."""
-        missing = self.energy - energy(obs)
-        torque = (self.gain * missing * obs[:, 2])[:, None].clip(-TORQUE, TORQUE)
+        torque = self.mean(obs)
         drawn = torque + TORQUE_STD * rng.standard_normal(torque.shape)
         uniform = rng.uniform(-TORQUE, TORQUE, torque.shape)
         lost = rng.random(torque.shape) < self.noise

@@ -34,19 +34,23 @@ from envs.demos import check, check_env, load
 from envs.make import env_id
 from km_rl.errors import InputError, at_least_one
 from km_rl.rl.episodes import Pairs, pairs
-from km_rl.rl.tasks import Task
+from km_rl.rl.tasks import Task, halves
 
 Name = Literal["pointnav", "pendulum", "halfcheetah-velocity", "halfcheetah-gait"]
 Seen = tuple[np.ndarray, np.ndarray]
 """Observations (n, T + 1, Ds) and actions (n, T, Da) of n episodes."""
 Reward = Callable[[np.ndarray], float]
+Act = Callable[[np.ndarray], np.ndarray]
+"""Actions (N, Da) at observations (N, Ds)."""
 LogRatio = Callable[[np.ndarray, np.ndarray], np.ndarray]
-PAIRS = 1024
-"""Pairs of each expert of the cheap families, and at most of the others."""
+PAIRS = 1280
+"""Pairs of each expert, as many of one half of its episodes as of the other."""
 POLICY_PAIRS = 512
-"""Pairs of each other policy."""
-EPISODES = 24
-"""Of each policy in the cheap families."""
+"""Pairs of each other policy, likewise."""
+EPISODES, POLICY_EPISODES = 48, 24
+"""Of each expert in the cheap families, and of each other policy."""
+CHEETAH_EPISODES, CHEETAH_POLICY_EPISODES = 6, 2
+"""The same of halfcheetah-velocity."""
 TRAIN, HELD_OUT = 400, 24
 """Tasks of the cheap families."""
 VELOCITIES = 50, 25
@@ -59,7 +63,9 @@ class HeldOut(NamedTuple):
     Attributes:
         task: its pairs, and those of the policies beside it.
         reward: of an observation that an action led to; None for the environment's own.
-        expert_return, random_return: means over episodes.
+        act: the expert without its noise, as agents are measured; None where all that is known of
+            it is a file of demonstrations.
+        told_return: the mean return of that file; None where there is ``act``.
         log_ratio: ln p(s, a | expert) - ln p(s, a | policy) of pairs against the even mixture of
             all policies of the task, where that is known.
         seen: episodes of the expert; None where they are in a file of the user's.
@@ -67,8 +73,8 @@ class HeldOut(NamedTuple):
 
     task: Task
     reward: Reward | None
-    expert_return: float
-    random_return: float
+    act: Act | None = None
+    told_return: float | None = None
     log_ratio: LogRatio | None = None
     seen: Seen | None = None
 
@@ -188,7 +194,8 @@ def _pointnav(train: int, held_out: int, rng: np.random.Generator) -> Family:
             mixed = np.logaddexp.reduce(policy) - np.log(len(policy))
             return pointnav.log_density([unseen[i]], s, a) - mixed
 
-        cases.append(_case(drawn[train + i], reward, log_ratio))
+        task, seen = drawn[train + i]
+        cases.append(HeldOut(task, reward, driver.mean, log_ratio=log_ratio, seen=seen))
     return Family("pointnav", "PointNav", [d.task for d in drawn[:train]], cases)
 
 
@@ -204,43 +211,39 @@ def _pendulum(train: int, held_out: int, rng: np.random.Generator) -> Family:
         def reward(obs: np.ndarray, wanted: float = swinger.energy) -> float:
             return -abs(float(swing.energy(obs)) - wanted)
 
-        cases.append(_case(one, reward))
+        cases.append(HeldOut(one.task, reward, swinger.mean, seen=one.expert))
     return Family("pendulum", "Pendulum", [d.task for d in drawn[:train]], cases)
 
 
 class _Drawn(NamedTuple):
-    """A task, and episodes of its expert and of a random policy."""
+    """A task, and episodes of its expert."""
 
     task: Task
     expert: Seen
-    random: Seen
 
 
 def _drawn(
     name: str, expert: Any, others: dict[str, Any], rollouts: Any, rng: np.random.Generator
 ) -> _Drawn:
-    seen = {who: rollouts(policy, EPISODES, rng) for who, policy in others.items()}
+    seen = {who: rollouts(policy, POLICY_EPISODES, rng) for who, policy in others.items()}
     own = rollouts(expert, EPISODES, rng)
-    beside = {who: _some(rolled, POLICY_PAIRS, rng) for who, rolled in seen.items()}
-    return _Drawn(Task(name, _some(own, PAIRS, rng), beside), own, seen["random"])
+    beside = {who: some(_pairs(rolled), POLICY_PAIRS, rng) for who, rolled in seen.items()}
+    return _Drawn(Task(name, some(_pairs(own), PAIRS, rng), beside), own)
 
 
-def _some(seen: Seen, n: int, rng: np.random.Generator) -> Pairs:
-    """n pairs of some episodes at random."""
-    obs, acts = seen
-    states = obs[:, :-1].reshape(-1, obs.shape[-1])
-    actions = acts.reshape(-1, acts.shape[-1])
-    chosen = rng.permutation(len(states))[:n]
-    rows = {"obs": states[chosen], "acts": actions[chosen]}
-    return pairs({name: torch.from_numpy(x).float() for name, x in rows.items()})
+def _pairs(seen: Seen) -> Pairs:
+    """All pairs of some episodes."""
+    obs, acts = (torch.from_numpy(x).float() for x in seen)
+    found = pairs({"obs": obs[:, :-1].flatten(0, 1), "acts": acts.flatten(0, 1)})
+    n, T = acts.shape[:2]
+    return found._replace(trajectory=torch.arange(n).repeat_interleave(T))
 
 
-def _case(drawn: _Drawn, reward: Reward, log_ratio: LogRatio | None = None) -> HeldOut:
-    expert, random = (
-        float(np.mean([sum(map(reward, episode[1:])) for episode in obs]))
-        for obs, _ in (drawn.expert, drawn.random)
-    )
-    return HeldOut(drawn.task, reward, expert, random, log_ratio, drawn.expert)
+def some(found: Pairs, n: int, rng: np.random.Generator) -> Pairs:
+    """n pairs at random, as many of one half of the episodes as of the other."""
+    half = halves(found).numpy()
+    sides = [rng.permutation(np.flatnonzero(half == side))[: n // 2] for side in (0, 1)]
+    return found.take(torch.from_numpy(np.concatenate(sides)))
 
 
 def _velocities(experts: Sequence[Path], rng: np.random.Generator) -> Family:
@@ -250,20 +253,16 @@ def _velocities(experts: Sequence[Path], rng: np.random.Generator) -> Family:
             f"the velocity: give its policy.safetensors with --experts."
         )
     policy = VelocityPolicy(experts[0])
-    drawn = [_at(policy, v, rng) for v in rng.uniform(0, FASTEST, sum(VELOCITIES))]
+    velocities = rng.uniform(0, FASTEST, sum(VELOCITIES))
+    cases = [_at(policy, float(v), f"velocity {i}", rng) for i, v in enumerate(velocities)]
     train, _ = VELOCITIES
     return Family(
-        "halfcheetah-velocity",
-        "HalfCheetah",
-        [one.task for one, _ in drawn[:train]],
-        [_case(one, reward) for one, reward in drawn[train:]],
+        "halfcheetah-velocity", "HalfCheetah", [c.task for c in cases[:train]], cases[train:]
     )
 
 
-def _at(
-    policy: VelocityPolicy, velocity: float, rng: np.random.Generator
-) -> tuple[_Drawn, Reward]:
-    def noisy(std: float) -> Callable[[np.ndarray], np.ndarray]:
+def _at(policy: VelocityPolicy, velocity: float, name: str, rng: np.random.Generator) -> HeldOut:
+    def noisy(std: float) -> Act:
         return lambda obs: policy.act(obs, velocity) + std * rng.standard_normal(6)
 
     acting = {
@@ -272,34 +271,32 @@ def _at(
         "half-trained": noisy(0.6),
         "perturbed": noisy(0.2),
     }
-    seen = {who: _run(act, rng, 1 + (who == "expert")) for who, act in acting.items()}
-    beside = {who: _some(seen[who][0], POLICY_PAIRS, rng) for who in list(acting)[1:]}
-    task = Task(f"{velocity:.2f} m/s", _some(seen["expert"][0], PAIRS, rng), beside)
+    own = _run(acting.pop("expert"), rng, CHEETAH_EPISODES)
+    seen = {who: _run(act, rng, CHEETAH_POLICY_EPISODES) for who, act in acting.items()}
+    beside = {who: some(_pairs(rolled), POLICY_PAIRS, rng) for who, rolled in seen.items()}
+    return HeldOut(
+        Task(f"{name}: {velocity:.2f} m/s", some(_pairs(own), PAIRS, rng), beside),
+        lambda obs: nearness(obs, velocity),
+        lambda obs: policy.act(obs, velocity),
+        seen=own,
+    )
 
-    def reward(obs: np.ndarray) -> float:
-        return nearness(obs, velocity)
 
-    return _Drawn(task, seen["expert"][0], seen["random"][0]), reward
-
-
-def _run(
-    act: Callable[[np.ndarray], np.ndarray], rng: np.random.Generator, episodes: int
-) -> tuple[Seen, float]:
-    """What was seen in episodes of HalfCheetah, and their mean return."""
+def _run(act: Act, rng: np.random.Generator, episodes: int) -> Seen:
+    """What was seen in episodes of HalfCheetah."""
     env = gym.make(env_id("HalfCheetah"))
-    states, actions, paid = [], [], 0.0
+    states, actions = [], []
     for _ in range(episodes):
         obs, done = [env.reset(seed=int(rng.integers(2**31)))[0]], False
         acts = []
         while not done:
             acts.append(act(obs[-1][None])[0].clip(-1, 1))
-            following, reward, terminated, truncated, _ = env.step(acts[-1])
+            following, _, terminated, truncated, _ = env.step(acts[-1])
             obs.append(following)
-            paid += float(reward) / episodes
             done = terminated or truncated
         states.append(obs)
         actions.append(acts)
-    return (np.array(states), np.array(actions)), paid
+    return np.array(states), np.array(actions)
 
 
 def _gaits(files: Sequence[Path], rng: np.random.Generator) -> Family:
@@ -308,20 +305,24 @@ def _gaits(files: Sequence[Path], rng: np.random.Generator) -> Family:
             f"{len(files)} experts were given where halfcheetah-gait needs at least 6, of which "
             f"2 are held out: name a file of demonstrations for each agent with --experts."
         )
-    seen, paid = _run(lambda obs: rng.uniform(-1, 1, (1, 6)), rng, 2)
-    random = _some(seen, POLICY_PAIRS, rng)
-    cases = [_gait(path, random, paid, rng) for path in files]
+    if len({path.stem for path in files}) < len(files):
+        raise InputError(
+            f"The experts are {', '.join(path.name for path in files)}: agents are called by the "
+            f"names of their files, so give each another."
+        )
+    seen = _run(lambda obs: rng.uniform(-1, 1, (1, 6)), rng, CHEETAH_POLICY_EPISODES)
+    random = some(_pairs(seen), POLICY_PAIRS, rng)
+    cases = [_gait(path, random, rng) for path in files]
     train = len(files) - len(files) // 3
     return Family(
         "halfcheetah-gait", "HalfCheetah", [c.task for c in cases[:train]], cases[train:]
     )
 
 
-def _gait(path: Path, random: Pairs, paid: float, rng: np.random.Generator) -> HeldOut:
+def _gait(path: Path, random: Pairs, rng: np.random.Generator) -> HeldOut:
     check_env(path, "HalfCheetah")
     trajectories = load(path)
     check(trajectories, gym.spaces.Box(-np.inf, np.inf, (17,)), gym.spaces.Box(-1, 1, (6,)))
-    found = pairs(trajectories)
-    found = found.take(torch.from_numpy(rng.permutation(found.count)[:PAIRS]))
-    task = Task(path.stem, found, {"random": random})
-    return HeldOut(task, None, float(np.mean([t.rews.sum() for t in trajectories])), paid)
+    task = Task(path.stem, some(pairs(trajectories), PAIRS, rng), {"random": random})
+    paid = float(np.mean([t.rews.sum() for t in trajectories]))
+    return HeldOut(task, None, told_return=paid)

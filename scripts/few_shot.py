@@ -17,8 +17,10 @@ from pathlib import Path
 import torch
 import tyro
 
-from agents.few_shot_benchmark import Comparison, FewShotConfig, table
+from agents.few_shot_benchmark import Comparison
+from agents.few_shot_config import FewShotConfig
 from agents.few_shot_film import NoFilm, strip
+from agents.few_shot_points import table
 from agents.few_shot_record import record, write_files
 from envs.demos import save
 from envs.make import env_id
@@ -26,7 +28,7 @@ from envs.tasks import demonstrations
 from km_rl.errors import exit_on_input_error, written_beside
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.results import command_of
-from km_rl.train.run import commit, hardware
+from km_rl.train.run import hardware
 
 STRIP = "strip.png"
 
@@ -47,10 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
     points = comparison.measure()
     print(table(points))
     if config.record is None:
-        files = write_files(points, folder := comparison.returns.parent)
+        files = write_files(points, folder := comparison.folder)
     else:
         folder = config.record / config.experiment
-        made = (hardware("cpu"), command_of("few_shot", arguments), commit() or "")
+        made = (hardware("cpu"), command_of("few_shot", arguments))
         files = record(points, config.experiment, made, config.record)
     if config.family.startswith("halfcheetah") and config.agents:
         files += film(comparison, folder)

@@ -8,9 +8,11 @@ The discriminator is trained first, or found where scripts/few_shot.py left it. 
 
 from __future__ import annotations
 
+import torch
 import tyro
 
-from agents.few_shot_benchmark import Comparison, FewShotConfig
+from agents.few_shot_benchmark import Comparison
+from agents.few_shot_config import FewShotConfig
 from agents.few_shot_teachers import ARMS, Teachers, distances, figure, taught
 from km_rl.errors import InputError, exit_on_input_error, written_beside
 from km_rl.evaluate.figures import png
@@ -22,8 +24,9 @@ FIGURE = "teachers.png"
 @exit_on_input_error()
 def main(arguments: list[str] | None = None) -> None:
     """Tell how far each agent ends from each teacher, and draw where they go."""
-    config = tyro.cli(FewShotConfig, args=arguments, description=__doc__)
-    comparison = Comparison(config)
+    given = tyro.cli(FewShotConfig, args=arguments, description=__doc__)
+    torch.set_num_threads(1)
+    comparison = Comparison(given)
     config, family = comparison.config, comparison.family
     if len(family.held_out) < 2:
         raise InputError("There is one held-out expert: two are expected; give --held-out 2.")
@@ -35,9 +38,9 @@ def main(arguments: list[str] | None = None) -> None:
         paths[arm] = taught(model, family, teachers, config.steps, config.seeds[0], arm)
         first, second = distances(paths[arm], teachers)
         print(f"{arm:12}ends {first:.2f} from the first teacher, {second:.2f} from the second")
-    folder = comparison.returns.parent
-    if config.record is not None:
-        folder = config.record / config.experiment
+    folder = comparison.folder
+    if given.record is not None:
+        folder = given.record / given.experiment
         folder.mkdir(parents=True, exist_ok=True)
     with written_beside(folder / FIGURE) as beside:
         beside.write_bytes(png(figure(paths, teachers)))

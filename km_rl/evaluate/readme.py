@@ -273,7 +273,7 @@ def _provenance(rows: Sequence[Row]) -> str:
     told = []
     bootstrapped = rows[0].experiment.startswith("few-shot-")
     if any(row.low is not None and not row.metric.startswith("return") for row in rows):
-        how = "bootstrap, stratified by tasks" if bootstrapped else "Student's t"
+        how = "bootstrap, a seed with all its tasks" if bootstrapped else "Student's t"
         told.append(f"± is half the 95% interval over seeds ({how}).")
     for (seeds, hardware, commit), labels in made.items():
         whose = f"{', '.join(dict.fromkeys(labels))}: " if len(made) > 1 else ""

@@ -72,8 +72,8 @@ class FewShot(SelfDescribing):
         """Train on tasks; the model is then ready to `remember` an expert that it never saw.
 
         Raises:
-            InputError: fewer than two tasks, tasks of different shapes, or fewer pairs in one than
-                the recipe asks for.
+            InputError: fewer than two tasks, tasks of different shapes, or fewer pairs in half of
+                one's episodes than the recipe asks for.
         """
         recipe = recipe or MetaRecipe()
         tasks = tasks if isinstance(tasks, Tasks) else Tasks(tasks)
@@ -146,7 +146,12 @@ class FewShot(SelfDescribing):
             )
         return rows_of(found)
 
-    def some(self, source: Any) -> Tensor:
-        """At most `ROUND_PAIRS` rows of a source, at random."""
+    def some(self, source: Any, n: int = ROUND_PAIRS) -> Tensor:
+        """At most n rows of a source, at random."""
         rows = self.rows(source)
-        return rows[torch.randperm(len(rows))[:ROUND_PAIRS]]
+        return rows[torch.randperm(len(rows))[:n]]
+
+    @property
+    def state_floats(self) -> int:
+        """Numbers that are carried of the expert that is remembered: here, its pairs."""
+        return self._expert.numel()

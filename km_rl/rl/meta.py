@@ -17,7 +17,8 @@ matter, experts' memories merge and pairs are forgotten exactly. Addresses, code
 \sigma^2` and the head (`km_rl.rl.heads`) are trained through the reads and the writes.
 
 Two options take a part away, to see what it is worth. Without ``history`` the policy's memory
-holds the last round alone: what is trained is the same, what an agent is paid is not. A
+holds as many pairs, but of the last round alone: what is trained is the same, what an agent is
+paid is not. A
 ``generative`` one is never trained to tell pairs apart: it stores actions as they are, learns
 addresses and priors by the likelihood :math:`\ln p(a \mid s, M)` of pairs under the memory of
 their owner (Bayesian regression of a policy, as in ALPaCA, Harrison et al. 2018), and its logit is
@@ -26,7 +27,7 @@ the log of the ratio. With learned codes, likelihood alone would make all codes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -38,7 +39,7 @@ from km_rl.core.prior import MemoryPrior
 from km_rl.errors import InputError, above_zero, at_least_one
 from km_rl.rl.channel import Channel
 from km_rl.rl.evidence import EXPERT, POLICY, Evidence, consult
-from km_rl.rl.few_shot import BOUND, ROUNDS, FewShot, bounded
+from km_rl.rl.few_shot import BOUND, ROUND_PAIRS, ROUNDS, FewShot, bounded
 from km_rl.rl.heads import Ratio
 from km_rl.rl.scorer import Scorer
 
@@ -105,9 +106,10 @@ class MetaDiscriminator(FewShot):
     labelled = False
 
     def __init__(self, state: int, rest: int, **options: Any) -> None:
-        super().__init__(state, rest, **options)
-        self.options = o = MetaOptions(**options)
+        o = MetaOptions(**options)
         o.validate()
+        super().__init__(state, rest, **asdict(o))
+        self.options = o
         modes: tuple[Any, ...] = ("h", "a") if o.channels == "both" else (o.channels,)
         features: Any = "address" if o.generative else "learned"
         self.channels = nn.ModuleList(
@@ -234,11 +236,19 @@ class MetaDiscriminator(FewShot):
     def observe(self, source: Any) -> None:
         """Write a round of a policy; what was there fades by 1 / `ROUNDS`, never the prior.
 
-        Without the option ``history`` it is forgotten.
+        Without the option ``history`` it is forgotten, and as many pairs as a fading memory comes
+        to hold, `ROUNDS` times as many, are written of this round.
         """
-        fading = self.policy if self.options.history else ()
-        before = tuple(m.decay(1 / ROUNDS) for m in fading) or self.prior()
-        self._keep(self.expert, self.write(before, self.some(source)))
+        if self.options.history:
+            before, n = tuple(m.decay(1 / ROUNDS) for m in self.policy), ROUND_PAIRS
+        else:
+            before, n = self.prior(), ROUNDS * ROUND_PAIRS
+        self._keep(self.expert, self.write(before, self.some(source, n)))
+
+    @property
+    def state_floats(self) -> int:
+        """K (K + C) of each channel, however many pairs were remembered."""
+        return sum(m.precision.numel() + m.shift.numel() for m in self.expert)
 
     def clear(self) -> None:
         """Know no expert and no policy."""

@@ -44,8 +44,8 @@ class MetaRecipe:
     query_pairs: int = 64
     """Pairs of each that are told apart."""
     queries: Literal["held_out", "left_out", "written"] = "held_out"
-    """Told apart are pairs that were not remembered; those that were, each left out of its own
-    score; or, for comparison, those that were, as they are."""
+    """Told apart are pairs of episodes of which none was remembered; pairs that were, each left
+    out of its own score; or, for comparison, those that were, as they are."""
     learning_rate: float = 2e-3
     """Adam's step size at the start; it falls along a cosine."""
     seed: int = 0
@@ -80,10 +80,11 @@ class MetaTraining:
 
     def __init__(self, model: FewShot, tasks: Tasks, recipe: MetaRecipe) -> None:
         recipe.validate()
-        if (most := recipe.most_pairs + recipe.query_pairs) > tasks.fewest:
+        if (most := max(recipe.most_pairs, recipe.query_pairs)) > tasks.fewest:
             raise InputError(
-                f"{most} pairs of each expert are needed where one has {tasks.fewest}: give a "
-                f"smaller most_pairs or query_pairs, or longer demonstrations."
+                f"{most} pairs in each half of an expert's episodes are needed where one has "
+                f"{tasks.fewest}: give a smaller most_pairs or query_pairs, or longer "
+                f"demonstrations, or more."
             )
         self.model, self.tasks, self.recipe, self.steps = model.train(), tasks, recipe, 0
         model.clear()

@@ -2,8 +2,10 @@
 
 An episode of meta-training is a few pairs of one expert, to be remembered, pairs of a policy that
 is not this expert, and further pairs of both, to be told apart. The policy is one of the task's
-own, or another task's expert; in half of the episodes it is one alone, as when an agent learns,
-in the others a mixture of all.
+own, or another task's expert; in half of the draws it is one alone, as when an agent learns,
+in the others a mixture of all. Neighbours in time nearly repeat one another, so what is told is of
+one half of the environment's episodes and what is asked about of the other (`halves`), which half
+is which changing from draw to draw.
 
 Axes: ``B`` episodes, ``k`` pairs remembered, ``m`` pairs of the policy, ``q`` queries of each,
 ``D`` numbers in a pair (s, a).
@@ -28,7 +30,10 @@ REDRAWS = 64
 
 
 class Task(NamedTuple):
-    """An expert, and policies that are not it, by name: random, half-trained, perturbed."""
+    """An expert, and policies that are not it, by name: random, half-trained, perturbed.
+
+    The pairs of each are best of several episodes; `pairs` of trajectories knows which are whose.
+    """
 
     name: str
     expert: Pairs
@@ -42,6 +47,18 @@ class Episode(NamedTuple):
     policy: Tensor
     expert_queries: Tensor
     policy_queries: Tensor
+
+
+def halves(pairs: Pairs) -> Tensor:
+    """In which half, 0 or 1, the environment's episode of each pair is: (N,).
+
+    Episodes of even numbers are one half, so some of the pairs are in the halves that they were in
+    among all; where there are none, or no others, every second episode is. Where all pairs are of
+    one episode, or it is not known of which they are, every second pair is.
+    """
+    ranks = pairs.trajectory.unique(return_inverse=True)[1]
+    ways = [x % 2 for x in (pairs.trajectory, ranks, torch.arange(pairs.count))]
+    return next((way for way in ways if len(way.unique()) == 2), ways[-1])
 
 
 def rows_of(pairs: Pairs) -> Tensor:
@@ -65,11 +82,16 @@ class Tasks:
         self.tasks = tuple(tasks)
         self.state, self.rest = _widths(tasks[0].expert)
         self.kinds = (*tasks[0].policies, OTHERS)
-        parts = [rows_of(p) for task in tasks for p in (task.expert, *task.policies.values())]
+        parts = [
+            rows_of(p)[halves(p) == half]
+            for task in tasks
+            for p in (task.expert, *task.policies.values())
+            for half in (0, 1)
+        ]
         self.rows = torch.cat(parts)
         counts = torch.tensor([len(part) for part in parts])
-        self._counts = counts.view(len(tasks), -1)
-        self._starts = (counts.cumsum(0) - counts).view(len(tasks), -1)
+        self._counts = counts.view(len(tasks), -1, 2)
+        self._starts = (counts.cumsum(0) - counts).view(len(tasks), -1, 2)
 
     def __len__(self) -> int:
         """How many tasks there are."""
@@ -82,7 +104,7 @@ class Tasks:
 
     @property
     def fewest(self) -> int:
-        """Pairs of the expert that has the fewest."""
+        """Pairs in a half of the episodes of the expert that has the fewest."""
         return int(self._counts[:, 0].min())
 
     def draw(
@@ -94,38 +116,53 @@ class Tasks:
             mixed: where the policy is a mixture of all kinds and not one of them: (B,).
 
         Raises:
-            InputError: an expert has fewer than k + q pairs.
+            InputError: an expert has fewer pairs in a half of its episodes.
         """
-        if k + q > self.fewest:
+        if max(k, q) > self.fewest:
             raise InputError(
-                f"{k} pairs were to be remembered and {q} to be told apart where an expert has "
-                f"{self.fewest}: ask for fewer pairs, or give longer demonstrations."
+                f"{k} pairs were to be remembered and {q} of other episodes to be told apart "
+                f"where half of an expert's episodes have {self.fewest}: ask for fewer pairs, or "
+                f"give longer demonstrations, or more."
             )
-        expert = self._of_expert(which, k + q, generator)
-        policy = self._of_policy(which, m + q, mixed, generator)
-        return Episode(expert[:, :k], policy[:, :m], expert[:, k:], policy[:, m:])
+        half = torch.randint(2, (len(which),), generator=generator)
+        policy = self._of_policy(which, half, m, q, mixed, generator)
+        return Episode(
+            self._of_expert(which, half, k, generator),
+            policy[:, :m],
+            self._of_expert(which, 1 - half, q, generator),
+            policy[:, m:],
+        )
 
-    def _of_expert(self, which: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n different pairs of each expert: (B, n, D)."""
-        count = self._counts[which, :1]
-        places = torch.arange(int(count.max()))
+    def _of_expert(
+        self, which: Tensor, half: Tensor, n: int, generator: torch.Generator
+    ) -> Tensor:
+        """n different pairs of one half of each expert's episodes: (B, n, D)."""
+        count = self._counts[which, 0, half][:, None]
+        places = torch.arange(int(self._counts[:, 0].max()))
         order = torch.rand(len(which), len(places), generator=generator)
         chosen = order.masked_fill(places >= count, 2.0).argsort(-1)[:, :n]
-        return self.rows[self._starts[which, :1] + chosen]
+        return self.rows[self._starts[which, 0, half][:, None] + chosen]
 
     def _of_policy(
-        self, which: Tensor, n: int, mixed: Tensor, generator: torch.Generator
+        self,
+        which: Tensor,
+        half: Tensor,
+        m: int,
+        q: int,
+        mixed: Tensor,
+        generator: torch.Generator,
     ) -> Tensor:
-        """n pairs of a policy that is not the task's expert, different where it has so many:
-        (B, n, D)."""
-        B, others = len(which), len(self.kinds) - 1
+        """m pairs of one half of the episodes of a policy that is not the task's expert and q of
+        the other, different where it has so many: (B, m + q, D)."""
+        B, n, others = len(which), m + q, len(self.kinds) - 1
         kind = torch.randint(len(self.kinds), (B, n), generator=generator)
         kind = torch.where(mixed[:, None], kind, kind[:, :1])
         step = torch.randint(1, len(self), (B, n), generator=generator)
         step = torch.where(mixed[:, None], step, step[:, :1])
         task = (which[:, None] + step * (kind == others)) % len(self)
         column = torch.where(kind == others, 0, kind + 1)
-        start, count = self._starts[task, column], self._counts[task, column]
+        side = torch.where(torch.arange(n) < m, half[:, None], 1 - half[:, None])
+        start, count = self._starts[task, column, side], self._counts[task, column, side]
         rows = start + _below(count, generator)
         for _ in range(REDRAWS):
             again = _met_before(rows)
@@ -165,6 +202,11 @@ def _check(tasks: Sequence[Task]) -> None:
                 raise InputError(
                     f"Task '{task.name}' has states and actions of {_widths(pairs)} entries where "
                     f"'{first.name}' has {_widths(first.expert)}: give tasks of one environment."
+                )
+            if pairs.count < 2:
+                raise InputError(
+                    f"A policy of task '{task.name}' has {pairs.count} pairs: two or more are "
+                    f"expected, one to be told and another to be asked about."
                 )
         if task.policies.keys() != first.policies.keys():
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,11 +11,13 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
+from imitation.algorithms.adversarial.gail import GAIL
 from imitation.data import rollout
 from imitation.data.types import TrajectoryWithRew
 from imitation.policies.base import RandomPolicy
@@ -46,7 +49,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = PpoSettings(n_envs=2, n_steps=ROUND // 2, batch_size=32, n_epochs=1)
     for env in ("Pendulum", "CartPole"):
         monkeypatch.setitem(PPO_SETTINGS, env, settings)
-    for name, value in {"BATCH": 32, "UPDATES": 2, "SAC_ROUND": ROUND}.items():
+    for name, value in {"BATCH": 32, "SAC_ROUND": ROUND}.items():
         monkeypatch.setattr(adversary, name, value)
 
 
@@ -83,6 +86,7 @@ def _invented(path: Path, env: str, *lengths: int) -> Path:
 
 def _config(demos: Path, folder: Path, **changed: Any) -> GailConfig:
     usual = {"env": "Pendulum", "demos": demos, "steps": 2 * ROUND, "evaluate_every": 10**6}
+    usual |= {} if changed.get("algorithm") == "bc" else {"updates": 2}
     return GailConfig(run_dir=folder, evaluate_episodes=2, threads=1, **{**usual, **changed})
 
 
@@ -288,6 +292,8 @@ def test_the_noise_that_the_learner_starts_with_may_be_chosen(demos: Path, tmp_p
             {"generator": "sac", "log_std_init": 0.0},
             "--log-std-init is 0.0, which",
         ),
+        ({"updates": 0}, "--updates is 0"),
+        ({"algorithm": "bc", "updates": 9}, "--updates is 9, which changes nothing"),
         ({"algorithm": "airl"}, "add --head conditional, or choose --algorithm gail"),
         (
             {"algorithm": "airl", "head": "conditional", "reward": "logit"},
@@ -344,6 +350,30 @@ def test_a_run_of_other_settings_is_not_gone_on_with(demos: Path, tmp_path: Path
     with pytest.raises(InputError, match="holds a run with slots = 256 where"):
         imitate(_config(demos, tmp_path, steps=ROUND, slots=64))
     assert (folder / "config.json").read_text() == before
+
+
+def test_the_discriminator_learns_so_many_times_a_round(
+    demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Mock(wraps=GAIL.train_disc)
+    monkeypatch.setattr(GAIL, "train_disc", lambda self: counted(self))
+    imitate(_config(demos, tmp_path, discriminator="mlp", updates=3))
+    assert counted.call_count == 2 * 3
+
+
+def test_a_run_of_a_version_without_a_setting_goes_on_at_its_default(
+    demos: Path, tmp_path: Path
+) -> None:
+    config = _config(demos, tmp_path, steps=ROUND, evaluate_every=ROUND, updates=8)
+    file = imitate(config) / "config.json"
+    held = json.loads(file.read_text())
+    del held["updates"]
+    file.write_text(json.dumps(held))
+    longer = replace(config, steps=2 * ROUND)
+    (run,) = read_runs([imitate(longer)])
+    assert run.steps == 2 * ROUND and run.config["updates"] == 8
+    with pytest.raises(InputError, match="holds a run with updates = 8 where"):
+        imitate(replace(longer, updates=9))
 
 
 def test_a_discriminator_of_another_environment(demos: Path, tmp_path: Path) -> None:

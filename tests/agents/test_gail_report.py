@@ -12,6 +12,7 @@ import pytest
 from finished_imitations import FACTS, finished
 
 from agents import figures
+from agents.record import command
 from agents.report import report, text_table
 from agents.runs import Curve, read_runs, returns_table, settings
 from km_rl.errors import InputError
@@ -67,6 +68,16 @@ def test_settings_are_told_by_what_differs(tmp_path: Path) -> None:
         "mlp": ["d"],
         "bc": ["e"],
     }
+
+
+def test_a_run_of_a_version_without_a_setting_is_of_the_same_setting(tmp_path: Path) -> None:
+    older, newer = (finished(tmp_path / f"{i}", 0, seed=i, discriminator="mlp") for i in (0, 1))
+    held = json.loads((older / "config.json").read_text())
+    del held["updates"]
+    (older / "config.json").write_text(json.dumps(held))
+    assert list(settings(read_runs([older, newer]))) == ["mlp"]
+    one, other = (command(run) for run in read_runs([older, newer]))
+    assert one == other and "updates" not in one
 
 
 def test_the_table_of_returns_by_hand(tmp_path: Path) -> None:

@@ -394,7 +394,7 @@ def test_the_table_of_a_few_shot_comparison() -> None:
         "| bc |  |  |  |  |  |  |  | 0.500 ± 0.100 |  |  |",
         "| kanerva | 0.950 ± 0.015 |  |  |  |  |  | 2.000 ± 0.500 |  |  |  |",
     ]
-    assert "(bootstrap, stratified by tasks)" in table and "Student" not in table
+    assert "(bootstrap, a seed with all its tasks)" in table and "Student" not in table
 
 
 def test_the_table_of_the_benchmarks() -> None:

@@ -9,11 +9,12 @@ import pytest
 from km_rl.errors import InputError
 from km_rl.evaluate.spread import (
     Estimate,
+    across_tasks,
+    improvement,
     interval,
     iqm,
     probability_of_improvement,
     spread,
-    stratified,
 )
 
 
@@ -55,20 +56,52 @@ def test_the_interval_is_the_same_each_time_and_closes_where_nothing_varies() ->
     assert spread([2.0] * 4).iqm == (2, 2, 2)
 
 
-def test_strata_are_drawn_from_apart() -> None:
-    """Three runs of two tasks can be drawn in 27 x 27 equally likely ways."""
+def test_seeds_are_drawn_with_all_their_tasks() -> None:
+    """Three seeds can be drawn in 27 equally likely ways."""
     values = np.array([[0.0, 10.0], [1.0, 12.0], [3.0, 17.0]])
-    ways = [np.array(list(product(column, repeat=3))) for column in values.T]
-    every_way = np.array([np.concatenate(pair) for pair in product(*ways)])
-    found = stratified(values)
+    every_way = np.array([values[list(way)].ravel() for way in product(range(3), repeat=3)])
+    found = across_tasks(values)
     told: list[tuple[Callable[..., np.ndarray], Estimate]]
     told = [(np.mean, found.mean), (iqm, found.iqm)]
     for statistic, (value, low, high) in told:
-        exact = np.quantile(statistic(every_way, axis=-1), [0.025, 0.975])
+        told_of_all = statistic(every_way, axis=-1)
+        exact = np.quantile(told_of_all, [0.025, 0.975], method="inverted_cdf")
         assert value == pytest.approx(float(statistic(values.ravel(), axis=-1)))
-        assert [low, high] == pytest.approx(exact.tolist(), abs=0.2)
+        assert [low, high] == pytest.approx(exact.tolist())
     assert found.n == 3
-    assert stratified(values[:2]).mean == (5.75, None, None)
+    assert across_tasks(values[:2]).mean == (5.75, None, None)
+
+
+def test_what_the_tasks_of_a_seed_share_makes_the_interval_wide() -> None:
+    """One net serves 20 tasks: as many runs, but only five draws of the luck they share."""
+    rng = np.random.default_rng(0)
+    luck = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    shared = luck[:, None] + 0.01 * rng.normal(size=(5, 20))
+    apart = rng.permuted(np.repeat(luck[:, None], 20, 1), axis=0)
+    for values in (shared, apart):
+        assert across_tasks(values).mean.value == pytest.approx(0, abs=0.01)
+    _, low, high = across_tasks(shared).mean
+    assert low is not None and high is not None
+    assert [low, high] == pytest.approx(interval(luck, np.mean), abs=0.05)
+    _, low, high = across_tasks(apart).mean
+    assert low is not None and high is not None and high - low < 1
+
+
+def test_the_improvement_is_over_tasks_and_its_seeds_are_drawn_with_all_of_them() -> None:
+    a = np.array([[1.0, 5.0], [2.0, 0.0], [4.0, 2.0]])
+    b = np.array([[1.0, 1.0], [3.0, 1.0], [0.0, 2.0], [2.0, 1.0]])
+    better = [probability_of_improvement(*columns) for columns in zip(a.T, b.T, strict=True)]
+    every_way = [
+        np.mean([probability_of_improvement(a[list(i), t], b[list(j), t]) for t in (0, 1)])
+        for i in product(range(3), repeat=3)
+        for j in product(range(4), repeat=4)
+    ]
+    value, low, high = improvement(a, b)
+    assert value == pytest.approx(np.mean(better))
+    assert [low, high] == pytest.approx(np.quantile(every_way, [0.025, 0.975]).tolist(), abs=0.03)
+    assert improvement(a[:2], b)[1:] == (None, None)
+    with pytest.raises(InputError, match="finite"):
+        improvement(a, [[float("nan"), 1.0]])
 
 
 def test_no_interval_from_two_values() -> None:

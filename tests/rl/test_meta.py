@@ -19,7 +19,7 @@ from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import bounded
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining, cross_entropy, negative_log_likelihood
-from km_rl.rl.tasks import Episode, Task, Tasks, rows_of
+from km_rl.rl.tasks import Episode, Task, Tasks, halves, rows_of
 
 TINY = {"slots": 6, "code": 3, "hidden": 5}
 RECIPE = MetaRecipe(steps=8, batch=3, most_pairs=16, policy_pairs=12, query_pairs=8)
@@ -142,6 +142,27 @@ def test_without_history_only_the_last_round_is_known() -> None:
     other.remember(_pairs(20, 1.0))
     other.observe(_pairs(50, -1.0, 4))
     torch.testing.assert_close(_told(net), _told(other), rtol=1e-4, atol=1e-5)
+
+
+def test_as_many_pairs_are_known_of_the_policy_with_history_and_without() -> None:
+    """Of one pair over and over, the sum of squares says how many; fading, it is a little less."""
+    same = _pairs(1).take(torch.zeros(500, dtype=torch.long))
+    with_history, without = _net(), _net(history=False)
+    for net in (with_history, without):
+        for _ in range(30):
+            net.observe(same)
+    own, other = (
+        float((net.policy[0].precision - net.prior()[0].precision).detach().trace())
+        for net in (with_history, without)
+    )
+    assert own == pytest.approx(other, rel=1e-3)
+
+
+def test_what_is_carried_of_an_expert_does_not_grow() -> None:
+    net = _net()
+    assert net.state_floats == 2 * 6 * (6 + 3)
+    net.remember(_pairs(50))
+    assert net.state_floats == 2 * 6 * (6 + 3)
 
 
 @pytest.mark.parametrize("left_out", [False, True])
@@ -295,7 +316,8 @@ def test_a_file_holds_the_whole_discriminator(tmp_path: Path) -> None:
             RECIPE,
             r"has the policies \['p1'\] where",
         ),
-        (few_shot_tasks.tasks(), replace(RECIPE, most_pairs=512), "520 pairs of each expert"),
+        (few_shot_tasks.tasks(), replace(RECIPE, most_pairs=512), "512 pairs in each half of an"),
+        (few_shot_tasks.tasks(n=1), replace(RECIPE, most_pairs=4), "'expert 0' has 1 pairs"),
         (few_shot_tasks.tasks(), replace(RECIPE, most_pairs=3), "most_pairs is 3"),
         (few_shot_tasks.tasks(), replace(RECIPE, batch=0), "batch is 0"),
     ],
@@ -308,8 +330,8 @@ def test_bad_tasks_are_refused(tasks: list, recipe: MetaRecipe, sentence: str) -
 def test_more_pairs_than_there_are_and_other_sizes_are_refused() -> None:
     tasks = Tasks(few_shot_tasks.tasks())
     every = torch.arange(6)
-    with pytest.raises(InputError, match="60 pairs were to be remembered and 1 to be told apart"):
-        tasks.draw(every, 60, 1, 1, every > 0, torch.Generator())
+    with pytest.raises(InputError, match="31 pairs were to be remembered and 1 of other episodes"):
+        tasks.draw(every, 31, 1, 1, every > 0, torch.Generator())
     with pytest.raises(InputError, match="4 entries of a state and 2 of an action"):
         _net().remember(few_shot_tasks.drawn(5, 0.0, torch.Generator(), state=4))
     with pytest.raises(InputError, match="head is 'best'"):
@@ -337,6 +359,38 @@ def test_no_pair_of_a_policy_is_both_remembered_and_asked_about(mixed: bool) -> 
 
 def test_a_policy_of_few_pairs_repeats_them() -> None:
     assert _episode(9, False).policy.shape == (2, 40, STATE + ACTION)
+
+
+def _episodes_of(task: int, who: int) -> Pairs:
+    """Twelve episodes of six pairs, whose states say in which task, whose and which they are."""
+    found = _pairs(72, 0.0, 10 * task + who)
+    number = torch.randperm(12).repeat(6)
+    state = torch.stack([torch.full((72,), task), torch.full((72,), who), number], 1).float()
+    return found._replace(state=state, trajectory=number)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_what_is_asked_about_is_of_other_episodes_than_what_is_told(mixed: bool) -> None:
+    tasks = Tasks([Task(f"{i}", _episodes_of(i, 0), {"p": _episodes_of(i, 1)}) for i in range(3)])
+    which, g, roles = torch.arange(3), torch.Generator().manual_seed(0), set()
+    for _ in range(20):
+        drawn = tasks.draw(which, 30, 30, 30, torch.full((3,), mixed), g)
+        for expert, policy, *queries in zip(*drawn, strict=True):
+            for told, asked in zip((expert, policy), queries, strict=True):
+                first, second = (
+                    {tuple(row) for row in rows[:, :STATE].tolist()} for rows in (told, asked)
+                )
+                assert not first & second
+                roles.add(min(episode for *_, episode in first))
+    assert roles == {0.0, 1.0}
+
+
+def test_pairs_of_unknown_episodes_are_halved_row_by_row() -> None:
+    assert halves(_pairs(5)).tolist() == [0, 1, 0, 1, 0]
+    known = _pairs(5)._replace(trajectory=torch.tensor([4, 9, 9, 4, 7]))
+    assert halves(known).tolist() == [0, 1, 1, 0, 1]
+    known = _pairs(5)._replace(trajectory=torch.tensor([4, 8, 8, 4, 2]))
+    assert halves(known).tolist() == [1, 0, 0, 1, 0]
 
 
 def test_a_task_is_told_apart_from_others_and_never_from_itself() -> None:

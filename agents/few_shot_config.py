@@ -1,0 +1,92 @@
+"""Every setting of the few-shot comparison."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from agents.few_shot import ORACLE, SETTINGS
+from agents.few_shot_return import CLASSICAL
+from envs.tasks import HELD_OUT, TRAIN, Name
+from km_rl.errors import InputError
+from km_rl.rl.meta_training import MetaRecipe
+from km_rl.train.recipe import at_least
+
+SIZES = ("pairs", "tasks", "steps", "train", "held_out")
+"""Settings that another experiment has otherwise."""
+
+
+@dataclass(frozen=True)
+class FewShotConfig:
+    """A family of experts, and what is compared on those that were held out."""
+
+    family: Name = "pointnav"
+    """Whose experts; see envs/tasks.py."""
+    pairs: int = 16
+    """Pairs of a held-out expert that an agent learns from."""
+    preset: Literal["full", "debug"] = "full"
+    """The experiment, or its smallest form, with a few steps of everything."""
+    settings: tuple[str, ...] = ("kanerva", "attention-pairs", "knn", "oracle")
+    """Whose AUC is measured: names of `SETTINGS` in agents/few_shot.py, and oracle."""
+    agents: tuple[str, ...] = ("kanerva", "attention-pairs", "gail-dropout", "bc")
+    """By what agents learn: of the same names, or of `CLASSICAL` in agents/few_shot_return.py."""
+    tasks: int = 8
+    """Held-out experts that agents learn from, one agent from each."""
+    seeds: tuple[int, ...] = (0,)
+    """Of the training on many experts, and of the agents."""
+    steps: int = 57_344
+    """Environment steps of each agent; with bc, pairs shown."""
+    auc_pairs: tuple[int, ...] = (8, 32, 128, 512)
+    """Pairs that a discriminator is told for its AUC."""
+    meta: MetaRecipe = field(default_factory=MetaRecipe)
+    """How discriminators are trained on many experts."""
+    train: int = TRAIN
+    """Experts to train on, of a family that is drawn."""
+    held_out: int = HELD_OUT
+    """Experts to test with, of a family that is drawn."""
+    experts: tuple[Path, ...] = ()
+    """Of HalfCheetah's families: the trained policy, or a file of demonstrations of each agent."""
+    run_dir: Path = Path("runs")
+    """Where what was trained and measured lies."""
+    record: Path | None = None
+    """The folder of the results to record this in."""
+    demonstrations: Path | None = None
+    """Do nothing but write an episode of each held-out expert to this npz file."""
+
+    def validate(self) -> None:
+        """Refuse what cannot be compared with an `InputError`."""
+        at_least(self, 1, "pairs", "tasks", "train", "held_out")
+        at_least(self, 4, "steps")
+        self.meta.validate()
+        told = {"settings": {*SETTINGS, ORACLE}, "agents": {*SETTINGS, *CLASSICAL}}
+        for name, known in told.items():
+            for given in getattr(self, name):
+                if given not in known:
+                    raise InputError(
+                        f"--{name} names '{given}': give some of {', '.join(sorted(known))}."
+                    )
+        if not self.seeds or not self.auc_pairs or not {*self.settings, *self.agents}:
+            raise InputError("There is nothing to compare: name seeds, pairs and settings.")
+
+    @property
+    def experiment(self) -> str:
+        """Its name in the results; it tells what is not the usual, so that trials stay apart."""
+        usual = type(self)()
+        words = ["few-shot", self.family]
+        for name in SIZES:
+            value = getattr(self, name)
+            words += [] if value == getattr(usual, name) else [f"{value}{name}"]
+        for name, value in vars(replace(self.meta, seed=usual.meta.seed)).items():
+            words += [] if value == getattr(usual.meta, name) else [f"meta-{name}-{value}"]
+        words += [] if self.preset == "full" else [self.preset]
+        return re.sub("[^a-z0-9]+", "-", "-".join(words).lower())
+
+    def resolved(self) -> FewShotConfig:
+        """The same with the sizes of its preset."""
+        if self.preset == "full":
+            return self
+        meta = MetaRecipe(20, 4, 4, 32, 64, 16)
+        tiny = {"train": 8, "held_out": 3, "tasks": 1, "steps": 4096, "auc_pairs": (8, 32)}
+        return replace(self, run_dir=self.run_dir / "debug", meta=meta, **tiny)  # type: ignore[arg-type]
