@@ -11,7 +11,7 @@
 The first two are drawn from a seed and need nothing; an episode of each of their held-out experts
 is shipped, `envs.demos.held_out`. Beside each expert stand a random policy, a half-trained one and
 one that is perturbed, in this order; HalfCheetah's others are the expert under noise. What
-learners do early can be put beside them: `agents.few_shot_learners`.
+learners do early can be put beside them: `agents.few_shot.learners`.
 """
 
 from __future__ import annotations

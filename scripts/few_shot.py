@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 import tyro
 
-from agents.few_shot_benchmark import Comparison
-from agents.few_shot_config import FewShotConfig
-from agents.few_shot_film import NoFilm, strip
-from agents.few_shot_points import table
-from agents.few_shot_record import record, write_files
+from agents.few_shot.comparison import Comparison
+from agents.few_shot.config import FewShotConfig
+from agents.few_shot.film import NoFilm, strip
+from agents.few_shot.points import table
+from agents.few_shot.record import record, write_files
 from envs.demos import save
 from envs.make import env_id
 from envs.tasks import demonstrations

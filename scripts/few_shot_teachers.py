@@ -11,9 +11,9 @@ from __future__ import annotations
 import torch
 import tyro
 
-from agents.few_shot_benchmark import Comparison
-from agents.few_shot_config import FewShotConfig
-from agents.few_shot_teachers import ARMS, Teachers, distances, figure, taught
+from agents.few_shot.comparison import Comparison
+from agents.few_shot.config import FewShotConfig
+from agents.few_shot.teachers import ARMS, Teachers, distances, figure, taught
 from km_rl.errors import InputError, exit_on_input_error, written_beside
 from km_rl.evaluate.figures import png
 from km_rl.rl.meta import MetaDiscriminator

@@ -16,17 +16,17 @@ import pytest
 import torch
 from gymnasium.spaces import flatdim
 
-from agents import few_shot, few_shot_benchmark, few_shot_return
 from agents.discriminators import perceptron
-from agents.few_shot import SETTINGS, Setting, build, meta_trained
-from agents.few_shot_benchmark import Comparison
-from agents.few_shot_config import FewShotConfig
-from agents.few_shot_exam import aucs, examination, oracle_aucs
-from agents.few_shot_figures import auc, looks, returns, sides
-from agents.few_shot_notes import Notes
-from agents.few_shot_points import Point, ends
-from agents.few_shot_record import record, rows
-from agents.few_shot_return import (
+from agents.few_shot import scores, training
+from agents.few_shot.comparison import Comparison
+from agents.few_shot.config import FewShotConfig
+from agents.few_shot.exam import aucs, examination, oracle_aucs
+from agents.few_shot.figures import auc, looks, returns, sides
+from agents.few_shot.notes import Notes
+from agents.few_shot.points import Point, ends
+from agents.few_shot.record import record, rows
+from agents.few_shot.rivals import Attention, DeepSet, NearestPair, Perceptron, size
+from agents.few_shot.scores import (
     CLASSICAL,
     Acting,
     TaskReturn,
@@ -35,8 +35,9 @@ from agents.few_shot_return import (
     matched_width,
     stops,
 )
-from agents.few_shot_rivals import Attention, DeepSet, NearestPair, Perceptron, size
-from agents.few_shot_teachers import Teachers, distances, taught
+from agents.few_shot.settings import SETTINGS, Setting, build
+from agents.few_shot.teachers import Teachers, distances, taught
+from agents.few_shot.training import meta_trained
 from agents.generator import PPO_SETTINGS, PpoSettings
 from envs.demos import load
 from envs.make import make_vec
@@ -224,7 +225,7 @@ def test_training_goes_on_after_ctrl_c_as_if_nothing_had_been(
     assert aucs(loaded, exam, 8) == aucs(whole, exam, 8)
     with pytest.raises(InputError, match="holds a run with recipe"):
         meta_trained(family, "kanerva", replace(RECIPE, steps=7), tmp_path)
-    (folder / few_shot.TRAINING).write_bytes(b"broken")
+    (folder / training.TRAINING).write_bytes(b"broken")
     with pytest.raises(InputError, match="is not a whole save of this meta-training"):
         meta_trained(family, "kanerva", RECIPE, tmp_path)
 
@@ -244,7 +245,7 @@ def test_a_score_is_0_for_a_random_policy_and_1_for_the_expert(name: Any) -> Non
 def test_the_script_compares_goes_on_and_records(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(few_shot_benchmark, "commit", lambda: "b" * 40)
+    monkeypatch.setattr("agents.few_shot.comparison.commit", lambda: "b" * 40)
     monkeypatch.setattr("km_rl.train.run.commit", lambda: "a" * 40)
     flags = f"--preset debug --run-dir {tmp_path} --agents kanerva bc gail-dropout".split()
     script.main(flags)
@@ -253,7 +254,7 @@ def test_the_script_compares_goes_on_and_records(
     lines = file.read_text()
     assert "auc@32" in told and "oracle" in told
     for name in ("aucs", "oracle_aucs", "earlier_aucs", "adapt_ms", "meta_trained"):
-        monkeypatch.setattr(few_shot_benchmark, name, None)
+        monkeypatch.setattr(f"agents.few_shot.comparison.{name}", None)
     script.main([*flags, "--record", str(tmp_path)])
     assert file.read_text() == lines
     found = {row[1:3]: row for row in read(tmp_path)}
@@ -322,7 +323,7 @@ def test_what_a_score_depends_on_is_in_its_key(
         with monkeypatch.context() as patched:
             patched.setitem(table, name, value)
             assert [a != b for a, b in zip(keys(), before, strict=True)] == expected
-    monkeypatch.setattr(few_shot_return, "EPISODES", 9)
+    monkeypatch.setattr(scores, "EPISODES", 9)
     assert all(a != b for a, b in zip(keys(), before, strict=True))
 
 
@@ -340,7 +341,7 @@ def test_what_has_no_seed_is_examined_once(
 ) -> None:
     counted = {name: Mock(return_value=[0.5] * 3) for name in ("aucs", "oracle_aucs")}
     for name, found in counted.items():
-        monkeypatch.setattr(few_shot_benchmark, name, found)
+        monkeypatch.setattr(f"agents.few_shot.comparison.{name}", found)
     config = replace(comparison.config, seeds=(0, 1, 2), settings=("knn", "oracle"), agents=())
     monkeypatch.setattr(comparison, "config", config)
     points = [p for p in comparison.measure(lambda _: None) if p.metric == "auc"]

@@ -12,8 +12,8 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 
-from agents import few_shot_film
-from agents.few_shot_film import NoFilm, keep, kept, strip
+from agents.few_shot import film
+from agents.few_shot.film import NoFilm, keep, kept, strip
 from agents.generator import ppo
 from envs.make import make_vec
 
@@ -65,7 +65,7 @@ def test_frames_are_those_of_the_steps_that_are_named(
     agent: PPO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = Stage()
-    monkeypatch.setattr(few_shot_film, "made", lambda env: stage)
+    monkeypatch.setattr(film, "made", lambda env: stage)
     drawn = strip("Pendulum", {"kanerva": agent})
     shown = [axes.images[0].get_array() for axes in drawn.axes]
     assert [int(x.flat[0]) for x in shown if x is not None] == list(range(166, 174))
@@ -78,7 +78,7 @@ def test_where_nothing_can_be_rendered_a_sentence_is_told(
     def broken(env: str) -> Any:
         raise OSError("no EGL\n here.")
 
-    monkeypatch.setattr(few_shot_film, "made", broken)
+    monkeypatch.setattr(film, "made", broken)
     agents: dict[str, PPO] = {"kanerva": agent}
     comparison: Any = SimpleNamespace(
         family=SimpleNamespace(env="HalfCheetah"), filmed=lambda: agents
@@ -86,7 +86,7 @@ def test_where_nothing_can_be_rendered_a_sentence_is_told(
     assert script.film(comparison, tmp_path) == []
     told = "No film strip: HalfCheetah cannot be rendered here (no EGL here).\n"
     assert capsys.readouterr().out == told and not list(tmp_path.iterdir())
-    monkeypatch.setattr(few_shot_film, "made", lambda env: Stage())
+    monkeypatch.setattr(film, "made", lambda env: Stage())
     (path,) = script.film(comparison, tmp_path)
     assert path.name == "strip.png" and path.stat().st_size > 1000
     with pytest.raises(NoFilm, match="no policy was kept"):
@@ -97,7 +97,7 @@ def test_where_nothing_can_be_rendered_a_sentence_is_told(
 def test_a_cheetah_is_rendered_where_it_can_be() -> None:
     torch.manual_seed(0)
     try:
-        few_shot_film.staged("HalfCheetah").close()
+        film.staged("HalfCheetah").close()
     except NoFilm as reason:
         pytest.skip(str(reason))
     agent = ppo(make_vec("HalfCheetah", 1, 0), 0)

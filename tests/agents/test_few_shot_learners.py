@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from agents import few_shot_learners
-from agents.few_shot import SETTINGS, meta_trained, payer
-from agents.few_shot_exam import aucs, earlier_aucs, examination, learner_examination
-from agents.few_shot_learners import LEARNER, early_pairs, held_out_learners, with_learners
+from agents.few_shot.exam import aucs, earlier_aucs, examination, learner_examination
+from agents.few_shot.learners import LEARNER, early_pairs, held_out_learners, with_learners
+from agents.few_shot.settings import SETTINGS
+from agents.few_shot.training import meta_trained, payer
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
 from km_rl.rl.few_shot import FewShot
@@ -29,8 +29,8 @@ def family() -> Family:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(few_shot_learners, "COUNT", 2)
-    monkeypatch.setattr(few_shot_learners, "EARLY", 1)
+    monkeypatch.setattr("agents.few_shot.learners.COUNT", 2)
+    monkeypatch.setattr("agents.few_shot.learners.EARLY", 1)
 
 
 def test_learners_stand_beside_the_other_policies_and_are_made_once(
@@ -45,7 +45,7 @@ def test_learners_stand_beside_the_other_policies_and_are_made_once(
     assert len(rows_of(found[0]).unique(dim=0)) == 512 and found[0].action.abs().max() <= 1
     again = early_pairs(model, family, family.train[1], 2 * 2 * 7 + 1)
     assert torch.equal(rows_of(again), rows_of(found[1]))
-    monkeypatch.setattr(few_shot_learners, "early_pairs", None)
+    monkeypatch.setattr("agents.few_shot.learners.early_pairs", None)
     kept = with_learners(family, model, tmp_path, 7)
     for one, other in zip(kept[0].policies[LEARNER], found[0], strict=True):
         assert torch.equal(one, other)
@@ -63,7 +63,7 @@ def test_a_setting_learns_from_them_and_all_are_tested_with_others(
     def drawn(model: FewShot, family: Family, task: object, seed: int):
         return family.train[0].policies["random"].take(torch.from_numpy(rng.permutation(512)))
 
-    monkeypatch.setattr(few_shot_learners, "early_pairs", drawn)
+    monkeypatch.setattr("agents.few_shot.learners.early_pairs", drawn)
     usual = meta_trained(family, "kanerva", RECIPE, tmp_path)
     other = meta_trained(family, "with-learners", RECIPE, tmp_path)
     assert not torch.equal(*(next(m.parameters()) for m in (usual, other)))

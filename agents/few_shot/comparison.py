@@ -19,17 +19,8 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.few_shot import (
-    MEMORY,
-    ORACLE,
-    SETTINGS,
-    made_of,
-    meta_trained,
-    payer,
-    trained_by,
-)
-from agents.few_shot_config import FewShotConfig
-from agents.few_shot_exam import (
+from agents.few_shot.config import FewShotConfig
+from agents.few_shot.exam import (
     SEED,
     Examination,
     adapt_ms,
@@ -39,11 +30,12 @@ from agents.few_shot_exam import (
     learner_examination,
     oracle_aucs,
 )
-from agents.few_shot_film import keep, kept
-from agents.few_shot_learners import held_out_learners
-from agents.few_shot_notes import Line, Notes
-from agents.few_shot_points import Point, short, union
-from agents.few_shot_return import (
+from agents.few_shot.film import keep, kept
+from agents.few_shot.learners import held_out_learners
+from agents.few_shot.notes import Line, Notes
+from agents.few_shot.points import Point, short, union
+from agents.few_shot.rivals import size
+from agents.few_shot.scores import (
     CLASSICAL,
     MEASURES,
     Learned,
@@ -54,7 +46,8 @@ from agents.few_shot_return import (
     matched_width,
     share,
 )
-from agents.few_shot_rivals import size
+from agents.few_shot.settings import MEMORY, ORACLE, SETTINGS, made_of
+from agents.few_shot.training import meta_trained, payer, trained_by
 from agents.generator import ppo_settings
 from envs.pointnav import SIMULATED
 from envs.tasks import Family, load_family

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from agents.few_shot import ORACLE, SETTINGS
-from agents.few_shot_return import CLASSICAL
+from agents.few_shot.scores import CLASSICAL
+from agents.few_shot.settings import ORACLE, SETTINGS
 from envs.tasks import HELD_OUT, TRAIN, Name
 from km_rl.errors import InputError
 from km_rl.rl.meta_training import MetaRecipe
@@ -29,9 +29,9 @@ class FewShotConfig:
     preset: Literal["full", "debug"] = "full"
     """The experiment, or its smallest form, with a few steps of everything."""
     settings: tuple[str, ...] = ("kanerva", "attention-pairs", "knn", "oracle")
-    """Whose AUC is measured: names of `SETTINGS` in agents/few_shot.py, and oracle."""
+    """Whose AUC is measured: names of `SETTINGS` in agents/few_shot/settings.py, and oracle."""
     agents: tuple[str, ...] = ("kanerva", "attention-pairs", "gail-dropout", "bc")
-    """By what agents learn: of the same names, or of `CLASSICAL` in agents/few_shot_return.py."""
+    """By what agents learn: of the same names, or of `CLASSICAL` in agents/few_shot/scores.py."""
     tasks: int = 8
     """Held-out experts that agents learn from, one agent from each."""
     seeds: tuple[int, ...] = (0,)

@@ -22,75 +22,24 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from agents.few_shot_learners import with_learners
-from agents.few_shot_rivals import Attention, DeepSet, NearestPair, Perceptron, matched, size
+from agents.few_shot.learners import with_learners
+from agents.few_shot.settings import MEMORY, SETTINGS, build
 from agents.logbook import Logbook
 from envs.tasks import Family
 from km_rl.errors import InputError, NonFiniteError, written_beside
 from km_rl.rl.few_shot import FewShot
-from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
 from km_rl.rl.tasks import Tasks
 from km_rl.train.signals import noted_signals
 
 TRAINING, MODEL, LEARNERS = "training.pt", "model.safetensors", "learners"
 LOG_EVERY, SAVE_EVERY = 50, 500
-
-
-class Setting(NamedTuple):
-    """What is compared: a kind of model, its options, and how its training differs.
-
-    Attributes:
-        trained: on episodes of other experts.
-        like: the setting that it is but for what changes after training, whose weights it takes.
-        learners: early rollouts of learners stand beside the policies that it is trained with.
-    """
-
-    model: type[FewShot]
-    options: Mapping[str, Any] = {}
-    recipe: Mapping[str, Any] = {}
-    trained: bool = True
-    like: str | None = None
-    learners: bool = False
-
-
-FASTER = {"learning_rate": 5e-3}
-"""Attention learns better by it than by the memory's step size."""
-MEMORY = "kanerva"
-SETTINGS: Mapping[str, Setting] = {
-    MEMORY: Setting(MetaDiscriminator),
-    "kanerva-ratio": Setting(MetaDiscriminator, {"head": "ratio"}),
-    "kanerva-h": Setting(MetaDiscriminator, {"channels": "h"}),
-    "kanerva-a": Setting(MetaDiscriminator, {"channels": "a"}),
-    "left-out": Setting(MetaDiscriminator, {}, {"queries": "left_out"}),
-    "no-leave-one-out": Setting(MetaDiscriminator, {}, {"queries": "written"}),
-    "no-history": Setting(MetaDiscriminator, {"history": False}, like=MEMORY),
-    "generative": Setting(
-        MetaDiscriminator,
-        {"channels": "h", "head": "ratio", "generative": True, "noise_var": 1.0},
-    ),
-    "with-learners": Setting(MetaDiscriminator, learners=True),
-    "attention": Setting(Attention, {"keys": "state"}, FASTER),
-    "attention-pairs": Setting(Attention, {"keys": "both"}, FASTER),
-    "deep-set": Setting(DeepSet),
-    "mlp-finetuned": Setting(Perceptron),
-    "mlp-scratch": Setting(Perceptron, trained=False),
-    "knn": Setting(NearestPair, trained=False),
-}
-"""By name; ``kanerva`` is the memory, ``oracle`` is there wherever densities are known.
-
-The AUC of ``no-history`` is the memory's, for a test shows the policy in one round: what differs
-is ``auc_earlier`` and where agents get. ``generative`` starts from the variance of actions as its
-noise: from 0.1 most of its training goes into learning that.
-"""
-ORACLE = "oracle"
-UNSIZED = (NearestPair,)
 
 
 @dataclass(frozen=True)
@@ -110,15 +59,6 @@ class MetaConfig:
         """The run folder."""
         name = f"{self.setting}-{self.recipe.seed}"
         return self.run_dir / "few-shot" / self.family / name
-
-
-def build(setting: Setting, tasks: Tasks) -> FewShot:
-    """A model at its start; rivals have as many parameters as the memory, as nearly as can be."""
-    sizes = tasks.state, tasks.rest
-    if setting.model is MetaDiscriminator or setting.model in UNSIZED:
-        return setting.model.build(*sizes, **setting.options)
-    parameters = size(MetaDiscriminator.build(*sizes))
-    return matched(setting.model, *sizes, parameters, **setting.options)
 
 
 def meta_trained(family: Family, name: str, recipe: MetaRecipe, run_dir: Path) -> FewShot:
@@ -151,16 +91,6 @@ def meta_trained(family: Family, name: str, recipe: MetaRecipe, run_dir: Path) -
     config = MetaConfig(family.name, name, *given)
     _train(MetaTraining(model, tasks, recipe), config)
     return model.eval()
-
-
-def made_of(name: str, tasks: Tasks) -> dict[str, Any]:
-    """All that a setting is, as it may be written down."""
-    setting = SETTINGS[name]
-    model = build(setting, tasks)
-    told = {"kind": model.kind, **model.spec, "trained": setting.trained}
-    told |= {"recipe": dict(setting.recipe)}
-    before = MEMORY if setting.learners else setting.like
-    return told if before is None else {**told, "after": made_of(before, tasks)}
 
 
 def trained_by(family: str, name: str, seed: int, run_dir: Path) -> list[str]:

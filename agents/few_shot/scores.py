@@ -25,7 +25,7 @@ from agents.benchmark import SETTINGS
 from agents.cloning import Cloning
 from agents.config import GailConfig
 from agents.discriminators import perceptron
-from agents.few_shot_rivals import size, width
+from agents.few_shot.rivals import size, width
 from agents.generator import ppo, ppo_settings
 from agents.logbook import RoundMeans
 from agents.runs import Curve

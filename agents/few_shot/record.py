@@ -4,11 +4,11 @@
 
     results/
     ├── summary.csv                 see `km_rl.evaluate.results`
-    └── few-shot-<family>/          (and what else is not the usual, see `agents.few_shot_config`)
+    └── few-shot-<family>/          (and what else is not the usual, see `agents.few_shot.config`)
         ├── <setting>.csv           step,pairs,metric,value,seed,task: all that was measured
         ├── auc.png                 AUC against pairs of a held-out expert
         ├── returns.png             scores of agents against environment steps
-        └── strip.png               of HalfCheetah: agents at work, see `agents.few_shot_film`
+        └── strip.png               of HalfCheetah: agents at work, see `agents.few_shot.film`
 
 A setting's file and the figures are written anew: record all with one command. ``step`` is how
 far an agent was, so that its file holds the whole curve of ``return``; 0 where there is no agent.
@@ -43,9 +43,9 @@ from pathlib import Path
 
 import numpy as np
 
-from agents import few_shot_figures
-from agents.few_shot import MEMORY
-from agents.few_shot_points import Point, commits, ends, grouped, named
+from agents.few_shot import figures
+from agents.few_shot.points import Point, commits, ends, grouped, named
+from agents.few_shot.settings import MEMORY
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.results import Row, number, read, write_csv
@@ -54,8 +54,8 @@ from km_rl.evaluate.spread import Estimate, across_tasks, improvement
 
 COLUMNS = ("step", "pairs", "metric", "value", "seed", "task")
 FIGURES = {
-    "auc": ("auc.png", few_shot_figures.auc),
-    "return": ("returns.png", few_shot_figures.returns),
+    "auc": ("auc.png", figures.auc),
+    "return": ("returns.png", figures.returns),
 }
 """By the metric that they are drawn from."""
 

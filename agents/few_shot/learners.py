@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from stable_baselines3.common.callbacks import BaseCallback
 
-from agents.few_shot_return import paid
+from agents.few_shot.scores import paid
 from envs.tasks import POLICY_PAIRS, Family, some
 from km_rl.errors import InputError, written_beside
 from km_rl.rl.episodes import Pairs, pairs

@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from agents.few_shot import MEMORY, ORACLE, SETTINGS
-from agents.few_shot_points import Point, ends, grouped
+from agents.few_shot.points import Point, ends, grouped
+from agents.few_shot.settings import MEMORY, ORACLE, SETTINGS
 from agents.figures import MARKS, PALETTE
 from km_rl.evaluate.figures import STYLE, WIDTH
 from km_rl.evaluate.spread import Estimate, across_tasks

@@ -1,0 +1,1 @@
+"""A new expert from a few pairs: trained on many others, compared with its rivals."""
