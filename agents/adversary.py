@@ -60,7 +60,7 @@ class Adversary:
     def __init__(
         self, config: GailConfig, task: Task, means: RoundMeans, width: int = HIDDEN
     ) -> None:
-        self.task, self.means, self.updates = task, means, config.updates
+        self.config, self.task, self.means = config, task, means
         venv = make_vec(config.env, ppo_settings(config.env).n_envs, config.seed)
         self.learner = _learner(config, venv)
         self.net = _discriminator(config, venv, width)
@@ -84,8 +84,10 @@ class Adversary:
             InputError: an episode ended early where that was not allowed.
         """
         self.clock.restart()
+        if self.config.anneal:
+            self._anneal()
         self._act_and_learn()
-        for _ in range(self.updates):
+        for _ in range(self.config.updates):
             with _timed(self.clock.updates), training(self.trainer.reward_train):
                 self.trainer.train_disc()
         self.attached.on_round_end()
@@ -113,6 +115,12 @@ class Adversary:
 
     def resume(self, folder: Path) -> None:
         resume_training(self.trainer, folder)
+
+    def _anneal(self) -> None:
+        """PPO's step size for a round: it falls linearly with the steps done."""
+        usual = ppo_settings(self.config.env).learning_rate
+        rate = usual * (1 - self.steps / self.config.steps)
+        self.learner.lr_schedule = lambda _: rate
 
     def _act_and_learn(self) -> None:
         try:

@@ -72,6 +72,8 @@ class Benchmark:
     """A run of each setting with each."""
     workers: int = 1
     """Runs side by side; one for each core is the fastest."""
+    anneal: bool = False
+    """Let PPO's step size fall to 0 by the last step, linearly."""
     allow_variable_horizon: bool = False
     """Imitate although the length of an episode gives the task away."""
     run_dir: Path = Path("runs")
@@ -97,24 +99,27 @@ class Benchmark:
 
     @property
     def experiment(self) -> str:
-        """Its name in the results; it tells the steps where they are not the usual ones."""
+        """Its name in the results; it tells of steps that are not the usual ones, and `anneal`."""
         env = self.env.rpartition("/")[2].rpartition("-v")
         name = f"gail-{(env[0] or env[2]).lower()}-{self.trajectories}demo"
-        return name if self.steps == Benchmark.steps else f"{name}-{self.steps}steps"
+        name += "" if self.steps == Benchmark.steps else f"-{self.steps}steps"
+        return f"{name}-anneal" if self.anneal else name
 
     def config(self, setting: str, seed: int) -> GailConfig:
         """The run of a setting and a seed."""
+        differs = {**SETTINGS, **ABLATIONS}[setting]
         return GailConfig(
             env=self.env,
             demos=self.demos,
             trajectories=self.trajectories,
             steps=self.steps,
             seed=seed,
+            anneal=self.anneal and "algorithm" not in differs,
             allow_variable_horizon=self.allow_variable_horizon,
             threads=1,
             run_dir=self.run_dir / self.experiment,
             name=f"{setting}-{seed}",
-            **{**SETTINGS, **ABLATIONS}[setting],
+            **differs,
         )
 
     @property

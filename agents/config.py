@@ -53,6 +53,8 @@ class GailConfig:
     log_std_init: float | None = None
     """Log of the std with which PPO's actions start; by default the environment's preset, from
     which the memory did best."""
+    anneal: bool = False
+    """Let PPO's step size fall to 0 by the last step, linearly; such a run ends there for good."""
     discriminator: Literal["kanerva", "mlp", "vail", "knn"] = "kanerva"
     """A memory of pairs, imitation's net, the same through a bottleneck, or the distance to the
     expert's nearest pairs."""
@@ -156,7 +158,8 @@ class GailConfig:
         idle += (
             ["generator", "discriminator", "scale", "updates"] if self.algorithm == "bc" else []
         )
-        idle += ["log_std_init"] if self.algorithm == "bc" or self.generator == "sac" else []
+        without_ppo = self.algorithm == "bc" or self.generator == "sac"
+        idle += ["log_std_init", "anneal"] if without_ppo else []
         return [*idle, "reward"] if self.algorithm == "airl" else idle
 
     def _refuse_idle(self) -> None:

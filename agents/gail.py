@@ -80,8 +80,9 @@ def imitate(config: GailConfig) -> Path:
                 f"--steps is {config.steps} where one round takes {imitator.round_steps}: "
                 f"give at least as many."
             )
-        # An ended run goes on if more steps are asked for: no rate depends on their number.
-        book = Logbook(config, imitator.model, task.facts, grows={"steps"})
+        # An ended run goes on if more steps are asked for, unless a rate depends on their number.
+        grows = set() if config.anneal else {"steps"}
+        book = Logbook(config, imitator.model, task.facts, grows)
         imitator.resume(config.folder)
         book.start(imitator.steps)
         try:

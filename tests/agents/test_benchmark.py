@@ -39,6 +39,10 @@ def test_an_experiment_is_named_after_environment_and_demonstrations(env: str) -
 
 def test_an_experiment_of_another_length_is_another_one() -> None:
     assert Benchmark(steps=500).experiment == "gail-halfcheetah-1demo-500steps"
+    annealed = Benchmark(anneal=True)
+    assert annealed.experiment == "gail-halfcheetah-1demo-anneal"
+    for config in annealed.configs:
+        config.validate()
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,7 @@ def test_the_policy_is_paid_by_the_map_that_was_asked_for(
     "changed",
     [
         {},
+        {"anneal": True},
         {"discriminator": "mlp"},
         {"algorithm": "bc", "steps": 3 * BC_ROUND, "evaluate_every": BC_ROUND},
     ],
@@ -274,6 +275,24 @@ def test_the_noise_that_the_learner_starts_with_may_be_chosen(demos: Path, tmp_p
     assert log_std.tolist() == [-0.5]
 
 
+def test_the_step_size_falls_to_the_last_step(demos: Path, tmp_path: Path) -> None:
+    config = _config(demos, tmp_path, steps=4 * ROUND, anneal=True).resolved()
+    imitator = build(config, load_task(config), RoundMeans(tmp_path))
+    usual = imitator.learner.learning_rate
+    rates = []
+    for _ in range(4):
+        imitator.round()
+        rates.append(imitator.learner.policy.optimizer.param_groups[0]["lr"] / usual)
+    assert rates == pytest.approx([1, 3 / 4, 1 / 2, 1 / 4])
+
+
+def test_an_annealed_run_ends_for_good(demos: Path, tmp_path: Path) -> None:
+    config = _config(demos, tmp_path, anneal=True)
+    imitate(config)
+    with pytest.raises(InputError, match="steps"):
+        imitate(replace(config, steps=4 * ROUND))
+
+
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
@@ -292,6 +311,7 @@ def test_the_noise_that_the_learner_starts_with_may_be_chosen(demos: Path, tmp_p
             {"generator": "sac", "log_std_init": 0.0},
             "--log-std-init is 0.0, which",
         ),
+        ({"algorithm": "bc", "anneal": True}, "--anneal is True, which changes nothing"),
         ({"updates": 0}, "--updates is 0"),
         ({"algorithm": "bc", "updates": 9}, "--updates is 9, which changes nothing"),
         ({"algorithm": "airl"}, "add --head conditional, or choose --algorithm gail"),
