@@ -41,7 +41,12 @@ class Args:
     figure of rate against distortion."""
     folder: Path = Path("results")
     """Where the results lie."""
-    pages: tuple[Path, ...] = (Path("README.md"), Path("docs/memories.md"), Path("docs/speed.md"))
+    pages: tuple[Path, ...] = (
+        Path("README.md"),
+        Path("docs/imitation.md"),
+        Path("docs/memories.md"),
+        Path("docs/speed.md"),
+    )
     """The files with the markers."""
 
 

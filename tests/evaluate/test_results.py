@@ -437,7 +437,9 @@ def test_memories_stand_in_rows_and_their_errors_in_columns() -> None:
     assert made[4:6] == [f"| {name} | 12.50 |  | 3.25 |  |  |  |" for name in ("KM", "sdm")]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/memories.md", "docs/speed.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/imitation.md", "docs/memories.md", "docs/speed.md"]
+)
 def test_a_page_shows_what_the_summary_says(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     assert with_tables(text, read(ROOT / "results")) == text, "run scripts/results.py --tables"
