@@ -1,7 +1,7 @@
 """GAIL and AIRL, imitation's own, round by round.
 
 The recipe is the same for every discriminator, so that they alone are compared: full batches of
-`BATCH` pairs, as many updates a round, and a generator's buffer of the last two rounds.
+`BATCH` pairs, the same updates a round, and a generator's buffer of the last two rounds.
 """
 
 from __future__ import annotations

@@ -155,11 +155,9 @@ class GailConfig:
         """Settings that change nothing for this method."""
         idle = [] if self.method.startswith("kanerva") else [*OF_MEMORY, "reward"]
         idle += [] if self.method.startswith("mlp") else ["dropout"]
-        idle += (
-            ["generator", "discriminator", "scale", "updates"] if self.algorithm == "bc" else []
-        )
-        without_ppo = self.algorithm == "bc" or self.generator == "sac"
-        idle += ["log_std_init", "anneal"] if without_ppo else []
+        cloned = self.algorithm == "bc"
+        idle += ["generator", "discriminator", "scale", "updates"] if cloned else []
+        idle += ["log_std_init", "anneal"] if cloned or self.generator == "sac" else []
         return [*idle, "reward"] if self.algorithm == "airl" else idle
 
     def _refuse_idle(self) -> None:

@@ -31,7 +31,7 @@ from agents.forgetting import ARMS, forgetting
 from agents.record import COLUMNS
 from agents.runs import Curve
 from agents.task import load_task
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError, make_folder, written_beside
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.results import Row, number, write_csv
 from km_rl.evaluate.results import record as record_rows
@@ -142,12 +142,7 @@ def run(benchmark: Forgetting, tell: Callable[[str], None] = print) -> Curves:
     load_task(benchmark.config(0).resolved())  # refuse bad input once, before any process starts
     runs = [(arm, seed) for seed in benchmark.seeds for arm in ARMS]
     missing = [one for one in runs if benchmark.kept(*one) is None]
-    try:
-        benchmark.run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"'{benchmark.run_dir}' cannot be made ({error.strerror}): give another --run-dir."
-        ) from error
+    make_folder(benchmark.run_dir)
     for one in runs:
         if one not in missing:
             tell(_line(benchmark, *one))

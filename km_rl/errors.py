@@ -58,6 +58,20 @@ def exit_on_input_error() -> Iterator[None]:
         raise SystemExit(130) from interrupt
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those it lies in, where it is not there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"'{path}' cannot be made ({error.strerror}): give another folder."
+        ) from error
+
+
 @contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it only when the block succeeds.

@@ -57,8 +57,12 @@ class MetaConfig:
     @property
     def folder(self) -> Path:
         """The run folder."""
-        name = f"{self.setting}-{self.recipe.seed}"
-        return self.run_dir / "few-shot" / self.family / name
+        return folder_of(self.family, self.setting, self.recipe.seed, self.run_dir)
+
+
+def folder_of(family: str, setting: str, seed: int, run_dir: Path) -> Path:
+    """Where the discriminator of a setting and a seed lies."""
+    return run_dir / "few-shot" / family / f"{setting}-{seed}"
 
 
 def meta_trained(family: Family, name: str, recipe: MetaRecipe, run_dir: Path) -> FewShot:
@@ -100,7 +104,7 @@ def trained_by(family: str, name: str, seed: int, run_dir: Path) -> list[str]:
     setting, found = SETTINGS[name], []
     if (before := MEMORY if setting.learners else setting.like) is not None:
         found = trained_by(family, before, seed, run_dir)
-    path = run_dir / "few-shot" / family / f"{name}-{seed}" / "config.json"
+    path = folder_of(family, name, seed, run_dir) / "config.json"
     if path.exists():
         found.append(json.loads(path.read_text())["about"]["commit"] or "")
     return found
@@ -108,7 +112,7 @@ def trained_by(family: str, name: str, seed: int, run_dir: Path) -> list[str]:
 
 def payer(family: Family, recipe: MetaRecipe, run_dir: Path) -> tuple[FewShot, Path, int]:
     """The memory that pays learners, where what they did early lies, and their seed."""
-    folder = run_dir / "few-shot" / family.name / f"{MEMORY}-{recipe.seed}" / LEARNERS
+    folder = folder_of(family.name, MEMORY, recipe.seed, run_dir) / LEARNERS
     return meta_trained(family, MEMORY, recipe, run_dir), folder, recipe.seed
 
 

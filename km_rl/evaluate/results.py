@@ -19,7 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError, make_folder, written_beside
 
 SUMMARY = "summary.csv"
 FILES = (".npz", ".safetensors")
@@ -159,12 +159,7 @@ def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[str]])
     Raises:
         InputError: it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"'{path.parent}' cannot be made ({error.strerror}): give another folder."
-        ) from error
+    make_folder(path.parent)
     with written_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *lines])
     return path

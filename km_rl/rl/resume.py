@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from km_rl.errors import InputError, at_least_one, written_beside
+from km_rl.errors import InputError, at_least_one, make_folder, written_beside
 from km_rl.nn.weights import fill, save_weights
 from km_rl.rl.attached import TrainerCallback
 from km_rl.rl.reward_net import KanervaRewardNet
@@ -103,12 +103,7 @@ def save_training(trainer: AdversarialTrainer, folder: str | Path) -> None:
     folder = Path(folder)
     whole = io.BytesIO()
     torch.save(_state(trainer), whole)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"The folder '{folder}' cannot be made ({error.strerror}): give another one."
-        ) from error
+    make_folder(folder)
     with written_beside(folder / TRAINING) as beside:
         beside.write_bytes(whole.getbuffer())
     net, path = trainer._reward_net, folder / DISCRIMINATOR
