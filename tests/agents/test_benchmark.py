@@ -6,15 +6,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from imitation.data import rollout
-from imitation.policies.base import RandomPolicy
+from given import demonstrations
 
 from agents.benchmark import ABLATIONS, SETTINGS, Benchmark
 from agents.cloning import Cloning
-from envs.demos import save
-from envs.make import make_vec
 from km_rl.errors import InputError
 from km_rl.evaluate.results import read
 
@@ -61,12 +57,7 @@ def test_what_cannot_be_run_is_refused(given: dict[str, Any], sentence: str) -> 
 def test_the_script_runs_what_is_missing_and_records_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    venv = make_vec("Pendulum", 1, seed=0)
-    policy = RandomPolicy(venv.observation_space, venv.action_space)
-    until = rollout.make_sample_until(min_episodes=2)
-    rolled = rollout.rollout(policy, venv, until, rng=np.random.default_rng(0))
-    save(tmp_path / "pendulum.npz", rolled, {"env": "Pendulum-v1", "command": "a test"})
-    flags = f"--env Pendulum --demos {tmp_path / 'pendulum.npz'} --settings bc --seeds 3"
+    flags = f"--env Pendulum --demos {demonstrations(tmp_path)} --settings bc --seeds 3"
     flags += f" --steps {Cloning.round_steps} --run-dir {tmp_path} --record {tmp_path / 'results'}"
     experiment = f"gail-pendulum-1demo-{Cloning.round_steps}steps"
     for _ in range(2):  # the second time nothing is missing

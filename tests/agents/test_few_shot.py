@@ -1,4 +1,4 @@
-"""The few-shot comparison at its smallest: rivals, AUC, agents, and what is recorded."""
+"""The few-shot comparison at its smallest: AUC, agents, and what is recorded."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import flatdim
 
-from agents.discriminators import perceptron
 from agents.few_shot import scores, training
 from agents.few_shot.comparison import Comparison
 from agents.few_shot.config import FewShotConfig
@@ -25,144 +23,31 @@ from agents.few_shot.figures import auc, looks, returns, sides
 from agents.few_shot.notes import Notes
 from agents.few_shot.points import Point, ends
 from agents.few_shot.record import record, rows
-from agents.few_shot.rivals import Attention, DeepSet, NearestPair, Perceptron, size
+from agents.few_shot.rivals import NearestPair, size
 from agents.few_shot.scores import (
     CLASSICAL,
     Acting,
     TaskReturn,
-    by_classical,
-    by_few_shot,
-    matched_width,
     stops,
 )
-from agents.few_shot.settings import SETTINGS, Setting, build
-from agents.few_shot.teachers import Teachers, distances, taught
+from agents.few_shot.settings import SETTINGS, Setting
 from agents.few_shot.training import meta_trained
 from agents.generator import PPO_SETTINGS, PpoSettings
 from envs.demos import load
-from envs.make import make_vec
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
 from km_rl.evaluate.results import check_name, read
-from km_rl.rl.episodes import pairs
-from km_rl.rl.few_shot import FewShot
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
-from km_rl.rl.tasks import Tasks, rows_of
+from km_rl.rl.tasks import rows_of
 
 script = import_module("scripts.few_shot")
 RECIPE = MetaRecipe(6, 3, 4, 16, 24, 8)
-RIVALS: dict[str, FewShot] = {
-    "attention": Attention(2, 2, "state", 12),
-    "attention-pairs": Attention(2, 2, "both", 12),
-    "deep-set": DeepSet(2, 2, 12),
-    "nearest": NearestPair(2, 2),
-}
 
 
 @pytest.fixture(scope="module")
 def family() -> Family:
     return load_family("pointnav", train=4, held_out=2)
-
-
-@pytest.mark.parametrize("name", RIVALS)
-def test_a_pair_left_out_scores_as_if_it_had_not_been_given(name: str) -> None:
-    model = RIVALS[name].double()
-    expert, policy = torch.randn(1, 5, 4).double(), torch.randn(1, 7, 4).double()
-    both = torch.cat([expert, policy], 1)
-    told = model.logits_expert_is_high(expert, policy, both, left_out=True)[0]
-    for i in range(12):
-        kept = torch.arange(12) != i
-        given = expert[:, kept[:5]], policy[:, kept[5:]]
-        alone = model.logits_expert_is_high(*given, both[:, i : i + 1])[0, 0]
-        torch.testing.assert_close(told[i], alone)
-
-
-@pytest.mark.parametrize("name", RIVALS)
-def test_rivals_take_pairs_in_and_forget_them(name: str) -> None:
-    model = RIVALS[name].double().float()
-    first, second, policy = (
-        {"obs": torch.randn(n, 2), "acts": torch.randn(n, 2)} for n in (5, 6, 70)
-    )
-    query = torch.randn(9, 4)
-    model.clear()
-    model.remember(first)
-    model.observe(policy)
-    told = model(query)
-    model.remember(second)
-    assert not torch.allclose(model(query), told)
-    model.forget(second)
-    torch.testing.assert_close(model(query), told)
-
-
-def test_a_perceptron_learns_the_pairs_it_is_given_side_by_side() -> None:
-    model = Perceptron(2, 2, 16).eval()
-    expert = torch.randn(2, 16, 4) + torch.tensor([2.0, -2.0])[:, None, None]
-    policy, queries = torch.randn(2, 64, 4), torch.randn(2, 50, 4)
-    own = queries + torch.tensor([2.0, -2.0])[:, None, None]
-    logits = model.logits_expert_is_high(expert, policy, torch.cat([own, queries], 1))
-    assert (logits[:, :50].mean(1) > logits[:, 50:].mean(1) + 1).all()
-    with pytest.raises(InputError, match="cannot leave a pair out"):
-        model.logits_expert_is_high(expert, policy, expert, left_out=True)
-
-
-def test_a_perceptron_that_pays_learns_when_it_is_shown_something(
-    family: Family, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = Perceptron(2, 2, 16, updates=20).eval()
-    counted = Mock(wraps=Perceptron._learned)
-    monkeypatch.setattr(Perceptron, "_learned", lambda *given: counted(*given))
-    case = family.held_out[0]
-    learned = by_few_shot(model, family, case, case.task.expert.take(torch.arange(16)), 4096, 0)
-    assert learned.returns.steps[-1] == 4096
-    assert counted.call_count == 2
-    query = torch.randn(9, 4)
-    told = model(query)
-    torch.manual_seed(0)
-    model.observe(case.task.policies["half-trained"])
-    assert not torch.equal(model(query), told) and counted.call_count == 4
-
-
-def test_pairs_are_carried_by_those_that_look_at_them_again() -> None:
-    told = {"obs": torch.randn(9, 2), "acts": torch.randn(9, 2)}
-    carried = {}
-    for name, model in RIVALS.items():
-        model.clear()
-        model.remember(told)
-        carried[name] = model.state_floats
-    assert carried == {"attention": 36, "attention-pairs": 36, "deep-set": 12, "nearest": 36}
-
-
-@pytest.mark.parametrize("sizes", [(2, 2), (17, 6)])
-def test_rivals_have_as_many_parameters_as_the_memory(sizes: tuple[int, int]) -> None:
-    memory = size(MetaDiscriminator(*sizes))
-    tasks = Tasks.__new__(Tasks)
-    tasks.state, tasks.rest = sizes
-    for setting in SETTINGS.values():
-        if setting.model not in (MetaDiscriminator, NearestPair):
-            assert size(build(setting, tasks)) == pytest.approx(memory, rel=0.2)
-
-
-@pytest.mark.parametrize("env", ["PointNav", "HalfCheetah"])
-def test_gails_net_has_as_many_parameters_as_the_memory(env: str) -> None:
-    venv = make_vec(env, 1, 0)
-    spaces = venv.observation_space, venv.action_space
-    memory = size(MetaDiscriminator(*map(flatdim, spaces)))
-    width = matched_width(*map(flatdim, spaces))
-    assert size(perceptron(*spaces, width=width)) == pytest.approx(memory, rel=0.2)
-
-
-@pytest.mark.parametrize("name", ["gail", "gail-dropout", "gail-expert-scale", "bc"])
-def test_agents_of_classical_imitation_have_nets_of_that_width(name: str, family: Family) -> None:
-    case = family.held_out[0]
-    told = case.task.expert.take(torch.arange(16))
-    learned = by_classical(name, family, case, told, 9, 0)
-    memory = size(MetaDiscriminator(2, 2))
-    assert name == "bc" or learned.parameters == pytest.approx(memory, rel=0.2)
-    assert learned.returns.steps[0] == 0 and len(learned.returns.values) == len(
-        learned.returns.steps
-    )
-    assert learned.expert > learned.random
 
 
 def test_the_auc_is_the_share_of_pairs_in_the_right_order(family: Family) -> None:
@@ -494,47 +379,6 @@ def test_the_memory_is_compared_on_the_same_tasks_and_seeds() -> None:
     assert found["oracle", "auc@8"].seeds == 1 and found["oracle", "auc@8"].low is None
 
 
-def test_a_teacher_is_forgotten_and_two_are_merged(family: Family) -> None:
-    model = MetaDiscriminator.fit(family.train, RECIPE, slots=6, code=3, hidden=5)
-    teachers = Teachers(*(case.task.expert.take(torch.arange(9)) for case in family.held_out))
-    assert taught(model, family, teachers, 4, 0, "forgotten").shape == (12, 50, 2)
-    for ours, theirs in zip(model.expert, _told(model, teachers), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
-    with pytest.raises(InputError, match="'none' is not one of"):
-        taught(model, family, teachers, 4, 0, "none")
-
-
-def test_the_script_draws_where_agents_of_teachers_go(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    teachers = import_module("scripts.few_shot_teachers")
-    monkeypatch.setattr(teachers, "taught", lambda *_: np.zeros((12, 50, 2)))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    teachers.main(["--preset", "debug", "--run-dir", str(tmp_path)])
-    assert torch.get_num_threads() == 1
-    torch.set_num_threads(threads)
-    *told, where = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in told] == ["one", "both", "forgotten"]
-    assert Path(where).stat().st_size > 1000
-
-
-def test_distances_are_those_from_the_nearest_pair() -> None:
-    paths = np.zeros((3, 5, 2)) + np.arange(5)[:, None]
-    apart = ({"obs": torch.tensor(x), "acts": torch.zeros(2, 1)} for x in NEAR_AND_FAR)
-    found = distances(paths, Teachers(*map(pairs, apart)))
-    assert found == pytest.approx((1.0, 5.0))
-
-
-NEAR_AND_FAR = ([[4.0, 5.0], [0.0, 0.0]], [[4.0, -1.0], [9.0, 4.0]])
-
-
-def _told(model: MetaDiscriminator, teachers: Teachers) -> Any:
-    model.clear()
-    model.remember(teachers.first)
-    return model.expert
-
-
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
@@ -555,11 +399,3 @@ def test_bad_input_is_one_sentence(
     told = capsys.readouterr().err
     assert stopped.value.code == 2 and sentence in told
     assert len(told.splitlines()) == 1
-
-
-def test_a_comparison_of_another_family_is_refused_by_its_teachers() -> None:
-    comparison = Comparison(FewShotConfig("pendulum", preset="debug"))
-    model = MetaDiscriminator(3, 1, slots=6, code=3, hidden=5)
-    teachers = Teachers(comparison.told(0, 4), comparison.told(1, 4))
-    with pytest.raises(InputError, match="The family is pendulum"):
-        taught(model, comparison.family, teachers, 4, 0, "one")

@@ -9,16 +9,12 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from imitation.data import rollout
-from imitation.policies.base import RandomPolicy
-from numpy.random import default_rng
+from given import demonstrations
 
 import agents.forgetting_benchmark as benchmark
 from agents.config import GailConfig
 from agents.forgetting import ARMS
 from agents.runs import Curve
-from envs.demos import save
-from envs.make import make_vec
 from km_rl.evaluate.results import read
 
 script = import_module("scripts.forgetting")
@@ -40,14 +36,18 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 @pytest.fixture
 def flags(tmp_path: Path) -> list[str]:
-    venv = make_vec("Pendulum", 1, seed=0)
-    policy = RandomPolicy(venv.observation_space, venv.action_space)
-    until = rollout.make_sample_until(min_episodes=2)
-    path = tmp_path / "pendulum.npz"
-    rolled = rollout.rollout(policy, venv, until, rng=default_rng(0))
-    save(path, rolled, {"env": "Pendulum-v1", "command": "a test"})
     where = ["--run-dir", str(tmp_path / "runs"), "--record", str(tmp_path / "results")]
-    return ["--env", "Pendulum", "--demos", str(path), "--good", "2", "--steps", "512", *where]
+    return [
+        "--env",
+        "Pendulum",
+        "--demos",
+        str(demonstrations(tmp_path)),
+        "--good",
+        "2",
+        "--steps",
+        "512",
+        *where,
+    ]
 
 
 def test_what_has_ended_is_not_made_again_and_all_is_recorded(

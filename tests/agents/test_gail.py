@@ -16,11 +16,10 @@ from unittest.mock import Mock
 import gymnasium as gym
 import numpy as np
 import pytest
+from given import demonstrations
 from gymnasium.envs.registration import EnvSpec
 from imitation.algorithms.adversarial.gail import GAIL
-from imitation.data import rollout
 from imitation.data.types import TrajectoryWithRew
-from imitation.policies.base import RandomPolicy
 from stable_baselines3 import PPO
 
 import agents.adversary as adversary
@@ -55,14 +54,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two trajectories of a random policy, of 200 steps each."""
-    venv = make_vec("Pendulum", 1, seed=0)
-    policy = RandomPolicy(venv.observation_space, venv.action_space)
-    until = rollout.make_sample_until(min_episodes=2)
-    rolled = rollout.rollout(policy, venv, until, rng=np.random.default_rng(0))
-    path = tmp_path_factory.mktemp("demos") / "pendulum.npz"
-    save(path, rolled, {"env": "Pendulum-v1", "command": "a test"})
-    return path
+    return demonstrations(tmp_path_factory.mktemp("demos"))
 
 
 def _invented(path: Path, env: str, *lengths: int) -> Path:

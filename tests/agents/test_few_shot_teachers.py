@@ -1,0 +1,76 @@
+"""Two teachers merged, one forgotten, and where their agents go."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents.few_shot.comparison import Comparison
+from agents.few_shot.config import FewShotConfig
+from agents.few_shot.teachers import Teachers, distances, taught
+from envs.tasks import Family, load_family
+from km_rl.errors import InputError
+from km_rl.rl.episodes import pairs
+from km_rl.rl.meta import MetaDiscriminator
+from km_rl.rl.meta_training import MetaRecipe
+
+RECIPE = MetaRecipe(6, 3, 4, 16, 24, 8)
+
+
+@pytest.fixture(scope="module")
+def family() -> Family:
+    return load_family("pointnav", train=4, held_out=2)
+
+
+def test_a_teacher_is_forgotten_and_two_are_merged(family: Family) -> None:
+    model = MetaDiscriminator.fit(family.train, RECIPE, slots=6, code=3, hidden=5)
+    teachers = Teachers(*(case.task.expert.take(torch.arange(9)) for case in family.held_out))
+    assert taught(model, family, teachers, 4, 0, "forgotten").shape == (12, 50, 2)
+    for ours, theirs in zip(model.expert, _told(model, teachers), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+    with pytest.raises(InputError, match="'none' is not one of"):
+        taught(model, family, teachers, 4, 0, "none")
+
+
+def _told(model: MetaDiscriminator, teachers: Teachers) -> Any:
+    model.clear()
+    model.remember(teachers.first)
+    return model.expert
+
+
+def test_the_script_draws_where_agents_of_teachers_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teachers = import_module("scripts.few_shot_teachers")
+    monkeypatch.setattr(teachers, "taught", lambda *_: np.zeros((12, 50, 2)))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    teachers.main(["--preset", "debug", "--run-dir", str(tmp_path)])
+    assert torch.get_num_threads() == 1
+    torch.set_num_threads(threads)
+    *told, where = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told] == ["one", "both", "forgotten"]
+    assert Path(where).stat().st_size > 1000
+
+
+NEAR_AND_FAR = ([[4.0, 5.0], [0.0, 0.0]], [[4.0, -1.0], [9.0, 4.0]])
+
+
+def test_distances_are_those_from_the_nearest_pair() -> None:
+    paths = np.zeros((3, 5, 2)) + np.arange(5)[:, None]
+    apart = ({"obs": torch.tensor(x), "acts": torch.zeros(2, 1)} for x in NEAR_AND_FAR)
+    found = distances(paths, Teachers(*map(pairs, apart)))
+    assert found == pytest.approx((1.0, 5.0))
+
+
+def test_a_comparison_of_another_family_is_refused_by_its_teachers() -> None:
+    comparison = Comparison(FewShotConfig("pendulum", preset="debug"))
+    model = MetaDiscriminator(3, 1, slots=6, code=3, hidden=5)
+    teachers = Teachers(comparison.told(0, 4), comparison.told(1, 4))
+    with pytest.raises(InputError, match="The family is pendulum"):
+        taught(model, comparison.family, teachers, 4, 0, "one")
