@@ -36,18 +36,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 @pytest.fixture
 def flags(tmp_path: Path) -> list[str]:
+    demos = ["--env", "Pendulum", "--demos", str(demonstrations(tmp_path)), "--good", "2"]
     where = ["--run-dir", str(tmp_path / "runs"), "--record", str(tmp_path / "results")]
-    return [
-        "--env",
-        "Pendulum",
-        "--demos",
-        str(demonstrations(tmp_path)),
-        "--good",
-        "2",
-        "--steps",
-        "512",
-        *where,
-    ]
+    return [*demos, "--steps", "512", *where]
 
 
 def test_what_has_ended_is_not_made_again_and_all_is_recorded(
