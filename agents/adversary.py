@@ -23,7 +23,6 @@ from imitation.util.networks import training
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.batches import ExpertBatches
 from agents.config import GailConfig
 from agents.discriminators import HIDDEN, Bottleneck, Nearest, perceptron
 from agents.generator import ppo, ppo_settings, sac
@@ -32,6 +31,7 @@ from agents.task import Task
 from envs.make import make_vec
 from km_rl.errors import InputError
 from km_rl.rl.attached import Attached, attach
+from km_rl.rl.batches import ExpertBatches
 from km_rl.rl.callbacks import KanervaCallback
 from km_rl.rl.resume import resume_training, save_training
 from km_rl.rl.reward_net import KanervaRewardNet

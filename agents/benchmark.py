@@ -99,9 +99,10 @@ class Benchmark:
 
     @property
     def experiment(self) -> str:
-        """Its name in the results; it tells of steps that are not the usual ones, and `anneal`."""
+        """Its name in the results: what is not as in the usual benchmark is told."""
         env = self.env.rpartition("/")[2].rpartition("-v")
         name = f"gail-{(env[0] or env[2]).lower()}-{self.trajectories}demo"
+        name += "-shipped" if self.demos is None else ""
         name += "" if self.steps == Benchmark.steps else f"-{self.steps}steps"
         return f"{name}-anneal" if self.anneal else name
 

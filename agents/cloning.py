@@ -11,12 +11,12 @@ from imitation.algorithms.bc import BC
 from imitation.policies.base import NormalizeFeaturesExtractor
 from stable_baselines3 import PPO
 
-from agents.batches import ExpertBatches
 from agents.config import GailConfig
 from agents.logbook import RoundMeans
 from agents.task import Task
 from km_rl.errors import InputError, written_beside
 from km_rl.nn.weights import fill
+from km_rl.rl.batches import ExpertBatches
 
 BATCH = 256
 BATCHES_A_ROUND = 16

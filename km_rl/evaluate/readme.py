@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.results import Row
+from km_rl.evaluate.spread import FEWEST
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
 
 BENCHMARKS = ("memory-speed", "step-cost", "discriminator-cost")
@@ -74,9 +75,25 @@ PIVOTS = {
     **{f"few-shot-{family}": FEW_SHOT for family in FAMILIES},
 }
 """By experiment; settings that have none of the columns are left out."""
+RETURNS = {
+    "return": "return",
+    "IQM": "return_iqm",
+    "last tenth": "late_return",
+    "actions drawn": "rollout_return",
+    "of what was shown": "share_of_expert",
+    "P(kanerva better)": "probability_kanerva_better",
+}
+"""The columns of an imitation and their metrics."""
+TOLD = (
+    "True return at the end, mean and interquartile mean (IQM) over seeds [95% interval, "
+    "bootstrap]; over the last tenth of the steps; and, actions drawn where they are the policy's "
+    "mean elsewhere, over training's last 100 episodes. Of what was shown: 0% is a random policy, "
+    "100% the demonstrations. P(kanerva better): how often a run of it ends above one of the row. "
+    "Minutes of a run on a core."
+)
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(r"<!-- results: (\S+) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S)
-FOLDED = """<details><summary>Commands, one for each seed; DIR is where the data lie</summary>
+FOLDED = """<details><summary>Commands (0..4: one for each; DIR: where the data lie)</summary>
 
 ```sh
 {}
@@ -152,32 +169,21 @@ def _returns(rows: Sequence[Row]) -> list[str]:
     """A row for each setting of an imitation, the best first, and what produced them."""
     by_name = {(row.setting, row.metric): row for row in rows}
     ruling = sorted((r for r in rows if r.metric == "return_iqm"), key=lambda r: -r.value)
-    cells = [
-        [row.setting]
-        + [_spread(by_name.get((row.setting, f"return{which}"))) for which in ("", "_iqm")]
-        + [_whole(by_name.get((row.setting, f"{which}_return"))) for which in ("late", "rollout")]
-        + [_share(by_name.get((row.setting, "share_of_expert")))]
-        + [_value(by_name.get((row.setting, "probability_kanerva_better")), 2)]
-        + [str(row.seeds), _minutes(by_name.get((row.setting, "training_seconds")))]
-        for row in ruling
-    ]
-    head = [
-        "",
-        "return",
-        "IQM",
-        "last tenth",
-        "actions drawn",
-        "of the expert",
-        "P(kanerva better)",
-        "seeds",
-        "minutes",
-    ]
-    told = (
-        "True return at the end, [95% interval, bootstrap], and over the last tenth of the steps; "
-        "actions are the policy's mean, or, in the last 100 episodes of training, drawn; of the "
-        "expert: (return - random) / (expert - random)."
-    )
-    return [_table(head, cells, words=1), f"{told} {_provenance(ruling)}"]
+    memory = by_name.get(("kanerva", "return_iqm"))
+    cells = []
+    for setting, seeds in ((row.setting, row.seeds) for row in ruling):
+        found = {m: by_name.get((setting, m)) for m in [*RETURNS.values(), "training_seconds"]}
+        if memory is None or min(seeds, memory.seeds) < FEWEST:
+            found["probability_kanerva_better"] = None
+        shown = [_spread(found["return"]), _spread(found["return_iqm"])]
+        shown += [_whole(found["late_return"]), _whole(found["rollout_return"])]
+        shown += [_share(found["share_of_expert"])]
+        shown += [_value(found["probability_kanerva_better"], 2)]
+        cells.append([setting, *shown, str(seeds), _minutes(found["training_seconds"])])
+    head = ["", *RETURNS, "seeds", "minutes"]
+    filled = [i for i in range(len(head)) if not i or any(row[i] for row in cells)]
+    head, *cells = [[row[i] for i in filled] for row in [head, *cells]]
+    return [_table(head, cells, words=1), f"{TOLD} {_provenance(ruling)}"]
 
 
 def _spread(row: Row | None) -> str:

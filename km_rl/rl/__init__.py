@@ -10,40 +10,51 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from km_rl.rl.batches import ExpertBatches
     from km_rl.rl.callbacks import KanervaCallback, attach
     from km_rl.rl.discriminator import Discriminator
     from km_rl.rl.episodes import Pairs, pairs
     from km_rl.rl.meta import MetaDiscriminator
     from km_rl.rl.meta_reward_net import FewShotRewardNet, ObserveRollouts
+    from km_rl.rl.meta_training import MetaRecipe
     from km_rl.rl.options import Options
+    from km_rl.rl.resume import SaveTraining, resume_training
     from km_rl.rl.reward_net import KanervaRewardNet
     from km_rl.rl.tasks import Task
 
 _HOME = {
     "Discriminator": "km_rl.rl.discriminator",
+    "ExpertBatches": "km_rl.rl.batches",
     "FewShotRewardNet": "km_rl.rl.meta_reward_net",
     "KanervaCallback": "km_rl.rl.callbacks",
     "KanervaRewardNet": "km_rl.rl.reward_net",
     "MetaDiscriminator": "km_rl.rl.meta",
+    "MetaRecipe": "km_rl.rl.meta_training",
     "ObserveRollouts": "km_rl.rl.meta_reward_net",
     "Options": "km_rl.rl.options",
     "Pairs": "km_rl.rl.episodes",
+    "SaveTraining": "km_rl.rl.resume",
     "Task": "km_rl.rl.tasks",
     "attach": "km_rl.rl.callbacks",
     "pairs": "km_rl.rl.episodes",
+    "resume_training": "km_rl.rl.resume",
 }
 __all__ = [
     "Discriminator",
+    "ExpertBatches",
     "FewShotRewardNet",
     "KanervaCallback",
     "KanervaRewardNet",
     "MetaDiscriminator",
+    "MetaRecipe",
     "ObserveRollouts",
     "Options",
     "Pairs",
+    "SaveTraining",
     "Task",
     "attach",
     "pairs",
+    "resume_training",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,15 @@ def test_every_setting_is_a_run_of_its_own() -> None:
 
 @pytest.mark.parametrize("env", ["HalfCheetah", "HalfCheetah-v4", "seals/HalfCheetah-v1"])
 def test_an_experiment_is_named_after_environment_and_demonstrations(env: str) -> None:
-    assert Benchmark(env=env, trajectories=10).experiment == "gail-halfcheetah-10demo"
+    given = Benchmark(env=env, trajectories=10, demos=Path("expert.npz"))
+    assert given.experiment == "gail-halfcheetah-10demo"
+    assert replace(given, demos=None).experiment == "gail-halfcheetah-10demo-shipped"
 
 
 def test_an_experiment_of_another_length_is_another_one() -> None:
-    assert Benchmark(steps=500).experiment == "gail-halfcheetah-1demo-500steps"
-    annealed = Benchmark(anneal=True)
+    usual = Benchmark(demos=Path("expert.npz"))
+    assert replace(usual, steps=500).experiment == "gail-halfcheetah-1demo-500steps"
+    annealed = replace(usual, anneal=True)
     assert annealed.experiment == "gail-halfcheetah-1demo-anneal"
     for config in annealed.configs:
         config.validate()

@@ -344,7 +344,7 @@ def test_the_table_of_an_experiment(runs: list[Path]) -> None:
         "Nats per image of the test set, lower is better. ± is half the 95% interval over seeds "
         "(Student's t). 2 seeds, an abacus, commit `0123456789`.",
         "",
-        "<details><summary>Commands, one for each seed; DIR is where the data lie</summary>",
+        "<details><summary>Commands (0..4: one for each; DIR: where the data lie)</summary>",
         "",
         "```sh",
         *commands,
@@ -379,6 +379,23 @@ def test_the_table_of_an_imitation_has_the_best_setting_first() -> None:
         "| mlp | 100 [50, 150] | 110 [60, 160] |  |  |  | 0.75 | 3 |  |",
     ]
     assert "Student" not in table and "95% interval, bootstrap" in table
+
+
+def test_what_no_imitation_has_measured_has_no_column_and_two_runs_no_probability() -> None:
+    made = ("a core", "python scripts/gail.py --seed 0..1", "abc")
+    rows = [
+        Row("gail-x-1demo", "mlp", "return_iqm", 110.0, None, None, 2, *made),
+        Row("gail-x-1demo", "mlp", "probability_kanerva_better", 0.75, None, None, 2, *made),
+        Row("gail-x-1demo", "kanerva", "return_iqm", 1250.0, 1150.0, 1350.0, 3, *made),
+    ]
+    table = with_tables("<!-- results: gail-x-1demo --><!-- /results -->", rows)
+    lines = [line for line in table.splitlines() if line.startswith("| ")]
+    assert lines == [
+        "|  | IQM | seeds |",
+        "| --- | --: | --: |",
+        "| kanerva | 1,250 [1,150, 1,350] | 3 |",
+        "| mlp | 110 | 2 |",
+    ]
 
 
 def test_the_table_of_a_few_shot_comparison() -> None:

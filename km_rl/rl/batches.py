@@ -1,14 +1,20 @@
-"""Ready batches of the expert's pairs, tiled where there are few."""
+"""Ready batches of the expert's pairs, tiled where there are few.
+
+pairs = flatten_trajectories(trajectories)[::20]
+GAIL(demonstrations=ExpertBatches(pairs, 1024), demo_batch_size=1024, ...)
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from km_rl.errors import InputError, at_least_one
 
 Batch = dict[str, np.ndarray]
+FIELDS = ("obs", "acts", "next_obs", "dones")
 
 
 class ExpertBatches:
@@ -19,23 +25,25 @@ class ExpertBatches:
     batch is an index into arrays, where imitation's loader collates pair by pair, 50 times slower.
 
     Args:
-        pairs: arrays of N rows under imitation's names: obs, acts, next_obs, dones.
+        pairs: imitation's ``Transitions``, or arrays of N rows under its names: obs, acts,
+            next_obs, dones.
         batch_size: rows of a batch.
         seed: of the shuffling.
 
     Raises:
-        InputError: no pairs, arrays of different lengths, or a batch size below 1.
+        InputError: no transitions, arrays of different lengths, or a batch size below 1.
     """
 
-    def __init__(self, pairs: Mapping[str, np.ndarray], batch_size: int, seed: int = 0) -> None:
+    def __init__(self, pairs: Any, batch_size: int, seed: int = 0) -> None:
         at_least_one(batch_size=batch_size)
+        pairs = _arrays(pairs)
         lengths = {name: len(rows) for name, rows in pairs.items()}
         if len(set(lengths.values())) != 1 or not min(lengths.values()):
             raise InputError(
                 f"The expert's pairs have {lengths} rows: as many of each, and at least one, are "
                 f"expected; take fewer pairs out, or give more demonstrations."
             )
-        self.pairs, self.batch_size = dict(pairs), batch_size
+        self.pairs, self.batch_size = pairs, batch_size
         self.count = next(iter(lengths.values()))
         self._random = np.random.default_rng(seed)
         self._deck = np.empty(0, dtype=np.int64)
@@ -55,3 +63,14 @@ class ExpertBatches:
             self._deck = np.concatenate([self._deck, self._random.permutation(self.count)])
         index, self._deck = np.split(self._deck, [self.batch_size])
         return index
+
+
+def _arrays(pairs: Any) -> Batch:
+    if isinstance(pairs, Mapping):
+        return dict(pairs)
+    if not all(hasattr(pairs, name) for name in FIELDS):
+        raise InputError(
+            f"A {type(pairs).__name__} was given as pairs: imitation's Transitions are expected; "
+            f"make them of trajectories by imitation.data.rollout.flatten_trajectories."
+        )
+    return {name: np.asarray(getattr(pairs, name)) for name in FIELDS}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from imitation.data.types import Transitions
 
-from agents.batches import ExpertBatches
 from km_rl.errors import InputError
+from km_rl.rl.batches import ExpertBatches
 
 
 def _pairs(n: int) -> dict[str, np.ndarray]:
@@ -42,3 +43,18 @@ def test_the_seed_sets_the_order() -> None:
 def test_no_pairs_are_refused() -> None:
     with pytest.raises(InputError, match=r"have \{'obs': 0, 'acts': 0\} rows"):
         ExpertBatches(_pairs(0), 4)
+
+
+def test_transitions_of_imitation_are_pairs() -> None:
+    obs, acts = np.arange(14.0).reshape(7, 2), np.arange(7.0)[:, None]
+    infos, dones = np.array([{}] * 7), np.zeros(7, dtype=bool)
+    thinned = Transitions(obs, acts, infos, obs + 1, dones)[::3]
+    (batch,) = ExpertBatches(thinned, 6)
+    assert set(batch) == {"obs", "acts", "next_obs", "dones"}
+    assert sorted(batch["acts"][:, 0]) == [0, 0, 3, 3, 6, 6]
+    np.testing.assert_array_equal(batch["next_obs"], batch["obs"] + 1)
+
+
+def test_trajectories_are_refused() -> None:
+    with pytest.raises(InputError, match=r"A list was given as pairs: .*flatten_trajectories"):
+        ExpertBatches([1, 2], 4)
