@@ -1,27 +1,39 @@
-"""The README's usage block runs as it stands, and no page has a dead link."""
+"""The README's two blocks run as they stand, and no page has a dead link."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+MACHINE, IMITATION = re.findall(
+    r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+)
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_machine_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, object] = {}
-    exec(block, names)
+    exec(MACHINE, names)
     assert capsys.readouterr().out.endswith("with the memory's KL\n")
     samples = names["samples"]
     assert tuple(samples.shape) == (6, 2, 12, 1, 28, 28)  # type: ignore[attr-defined]
 
 
-def test_there_is_a_block() -> None:
-    assert BLOCKS
+def test_the_imitation_runs_but_shorter_and_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for steps in (4_096, 8_192):
+        short = IMITATION.replace("STEPS = 1_500_000", f"STEPS = {steps}")
+        assert short != IMITATION
+        names: dict[str, Any] = {}
+        exec(short, names)
+        assert names["ppo"].num_timesteps == steps
+    assert names["net"].memory_state.expert_pairs == 50
+    assert (tmp_path / "discriminator.safetensors").exists()
 
 
 @pytest.mark.parametrize(
