@@ -20,7 +20,7 @@ from agents.gail import imitate
 from agents.record import record
 from agents.runs import read_runs
 from agents.task import load_task
-from km_rl.errors import InputError
+from km_rl.errors import InputError, check_seeds
 from km_rl.train.recipe import at_least
 
 BOLD: Mapping[str, Any] = {"log_std_init": 0.0}
@@ -94,8 +94,9 @@ class Benchmark:
                 raise InputError(
                     f"--settings names '{name}': give some of {', '.join(sorted(known))}."
                 )
-        if not self.settings or not self.seeds:
-            raise InputError("There is nothing to run: name at least one setting and one seed.")
+        if not self.settings:
+            raise InputError("There is nothing to run: name at least one setting.")
+        check_seeds(self.seeds)
 
     @property
     def experiment(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -73,8 +74,10 @@ class Cloning:
             "optimiser": self.bc.optimizer.state_dict(),
             "steps": self.steps,
         }
+        whole = io.BytesIO()
+        torch.save(state, whole)
         with written_beside(folder / TRAINING) as beside:
-            torch.save(state, beside)
+            beside.write_bytes(whole.getbuffer())
 
     def resume(self, folder: Path) -> None:
         """The order of the pairs begins anew.

@@ -13,7 +13,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from agents.runs import Curve
 from km_rl.evaluate.figures import COLOURS, OTHER_COLOURS, STYLE, WIDTH
-from km_rl.evaluate.spread import interval
+from km_rl.evaluate.spread import FEWEST, mean
 
 PALETTE = (*COLOURS.values(), *OTHER_COLOURS)
 MARKS = {"expert": (0, (5, 2)), "random policy": (0, (1, 2))}
@@ -63,10 +63,9 @@ def _mean_and_band(axes: Axes, label: str, runs: Sequence[Curve], colour: str) -
         axes.axhline(values.mean(), color=colour, lw=1.6, label=named)
         return
     axes.plot(steps, values.mean(1), color=colour, lw=1.6, label=named)
-    bands = [interval(x, np.mean) for x in values]
-    if found := [band for band in bands if band]:
-        low, high = zip(*found, strict=True)
-        axes.fill_between(steps, low, high, color=colour, alpha=0.18, lw=0)
+    if len(runs) >= FEWEST:
+        bands = np.array([mean(x) for x in values])
+        axes.fill_between(steps, bands[:, 1], bands[:, 2], color=colour, alpha=0.18, lw=0)
 
 
 def panels(shown: Mapping[str, Mapping[str, Curve]]) -> Figure:

@@ -7,7 +7,8 @@
     └── returns.png                 true return against steps
 
     results/
-    ├── summary.csv                 `return` and `return_iqm` of each arm, where it ended
+    ├── summary.csv                 of each arm `return`, `late_return` and, from four seeds on,
+    │                               `return_iqm`, see `agents.record`
     └── gail-forgetting/
         ├── <arm>.csv               step,metric,value,seed
         └── returns.png
@@ -15,6 +16,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
@@ -28,14 +30,16 @@ import torch
 from agents import figures
 from agents.config import GailConfig
 from agents.forgetting import ARMS, forgetting
+from agents.generator import ppo_settings
 from agents.record import COLUMNS
 from agents.runs import Curve
 from agents.task import load_task
-from km_rl.errors import InputError, make_folder, written_beside
+from envs.demos import shipped
+from km_rl.errors import InputError, check_seeds, make_folder, written_beside
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.results import Row, number, write_csv
 from km_rl.evaluate.results import record as record_rows
-from km_rl.evaluate.spread import spread
+from km_rl.evaluate.spread import mean, spread
 from km_rl.train.recipe import at_least
 from km_rl.train.run import commit, hardware
 
@@ -76,8 +80,12 @@ class Forgetting:
             InputError: one sentence for the first that does not fit.
         """
         at_least(self, 1, "good", "bad", "steps", "workers")
-        if not self.seeds:
-            raise InputError("There is nothing to run: name at least one seed.")
+        check_seeds(self.seeds)
+        if self.steps < (fewest := 2 * ppo_settings(self.env).round_steps):
+            raise InputError(
+                f"--steps is {self.steps}: at least two rounds, {fewest} steps, are expected, one "
+                f"to learn from what is planted and one without it."
+            )
 
     def config(self, seed: int) -> GailConfig:
         """What all arms of a seed share."""
@@ -89,7 +97,7 @@ class Forgetting:
 
     def given(self) -> dict[str, Any]:
         """What a kept curve must have been made with."""
-        demos = None if self.demos is None else self.demos.name
+        demos = hashlib.sha256((self.demos or shipped(self.env)).read_bytes()).hexdigest()
         shown = {"demos": demos, "good": self.good, "bad": self.bad}
         return {"env": self.config(0).resolved().env, **shown, "steps": self.steps}
 
@@ -120,7 +128,8 @@ class Forgetting:
         """Make a run, and keep its curve."""
         torch.set_num_threads(1)
         curve = forgetting(self.config(seed), self.bad, arm)
-        told = {"given": self.given(), **curve._asdict(), "commit": commit()}
+        made = {"hardware": hardware("cpu"), "commit": commit()}
+        told = {"given": self.given(), **curve._asdict(), **made}
         with written_beside(self.path(arm, seed)) as beside:
             beside.write_text(json.dumps(told))
 
@@ -173,7 +182,8 @@ def record(benchmark: Forgetting, curves: Curves, command: str, results: Path) -
     Raises:
         InputError: code that is not of a checkout, files that cannot be read or written.
     """
-    place, made = results / EXPERIMENT, (hardware("cpu"), command, _commits(benchmark))
+    place = results / EXPERIMENT
+    made = _told(benchmark, "hardware", " + "), command, _told(benchmark, "commit", "+")
     written = [
         write_csv(place / f"{arm}.csv", COLUMNS, _lines(benchmark.seeds, runs))
         for arm, runs in curves.items()
@@ -182,18 +192,21 @@ def record(benchmark: Forgetting, curves: Curves, command: str, results: Path) -
     rows = []
     for arm, runs in curves.items():
         found = spread([run.values[-1] for run in runs])
+        values = {"return": found.mean, "return_iqm": found.iqm}
+        values["late_return"] = mean([run.late for run in runs])
         rows += [
             Row(EXPERIMENT, arm, metric, *value, len(runs), *made)
-            for metric, value in (("return", found.mean), ("return_iqm", found.iqm))
+            for metric, value in values.items()
+            if value is not None
         ]
     return [*written, place / FIGURE, record_rows(rows, results)]
 
 
-def _commits(benchmark: Forgetting) -> str:
-    """Of the code that made the runs, joined by a plus."""
+def _told(benchmark: Forgetting, name: str, joint: str) -> str:
+    """What the runs were made on or by, each once."""
     runs = [benchmark.path(arm, seed) for seed in benchmark.seeds for arm in ARMS]
-    found = dict.fromkeys(json.loads(path.read_text())["commit"] for path in runs)
-    return "+".join(filter(None, found))
+    found = dict.fromkeys(json.loads(path.read_text())[name] for path in runs)
+    return joint.join(filter(None, found))
 
 
 def _lines(seeds: Sequence[int], runs: Sequence[Curve]) -> list[list[str]]:

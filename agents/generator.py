@@ -1,6 +1,7 @@
 """PPO and SAC as they learn from a discriminator's reward.
 
-Learning rates are constant: inside imitation's GAIL a schedule never moves. PPO's observations are
+Learning rates are constant, for inside imitation's GAIL a schedule never moves; `agents.adversary`
+lets one fall where it is asked to. PPO's observations are
 normalised inside its nets, because a normalised environment would leave the demonstrations as they
 are.
 """
@@ -41,6 +42,11 @@ class PpoSettings:
     robot's actions is cut at the end of its range."""
     target_kl: float | None = 0.03
     """The passes end early once the policy is by 1.5 times this KL divergence from what acted."""
+
+    @property
+    def round_steps(self) -> int:
+        """Environment steps of a round."""
+        return self.n_envs * self.n_steps
 
 
 SMALL = PpoSettings(n_steps=256, learning_rate=1e-3, width=64, log_std_init=0.0, target_kl=None)

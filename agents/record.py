@@ -13,8 +13,9 @@ Seeds that were recorded before and are not among the runs stay, so that a bench
 several sittings. The metrics of a setting in summary.csv:
 
 ==============================  =================================================================
-``return``                      mean of the last true returns, with a 95% interval by the bootstrap
-``return_iqm``                  their interquartile mean, likewise
+``return``                      mean of the last true returns, with a 95% interval by Student's t
+``return_iqm``                  their interquartile mean, from four seeds on, its interval by the
+                                bootstrap, from five on
 ``late_return``                 the mean of ``return`` over the last tenth of the steps: a policy
                                 that sways from round to round is not judged by one of them
 ``rollout_return``              the same mean over the last 100 episodes of training, in which
@@ -42,13 +43,11 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.results import Row, check_name, number, read, write_csv
 from km_rl.evaluate.results import record as record_rows
-from km_rl.evaluate.spread import Estimate, probability_of_improvement, spread
+from km_rl.evaluate.spread import Estimate, mean, probability_of_improvement, spread
 
 COLUMNS = ("step", "metric", "value", "seed")
 MEMORY = "kanerva"
 FIGURE = "returns.png"
-LATE = 0.9
-"""The share of a run's steps from which on it is late."""
 
 
 class Point(NamedTuple):
@@ -160,25 +159,10 @@ def _last(points: Sequence[Point], metric: str) -> list[float]:
     return list({p.seed: p.value for p in points if p.metric == metric}.values())
 
 
-def _late(points: Sequence[Point]) -> list[float]:
-    """The mean return of each seed over the last tenth of its steps."""
-    return [
-        fmean(p.value for p in said if p.step >= LATE * said[-1].step)
-        for said in _by_seed(points).values()
-    ]
-
-
-def _by_seed(points: Sequence[Point]) -> dict[int, list[Point]]:
-    """The returns of each seed."""
-    found: dict[int, list[Point]] = {}
-    for point in points:
-        if point.metric == "return":
-            found.setdefault(point.seed, []).append(point)
-    return found
-
-
 def _figure(points: Mapping[str, Sequence[Point]], first: Imitation) -> figures.Figure:
-    curves = {setting: _curves(setting, said) for setting, said in points.items()}
+    curves = {setting: _curves(said) for setting, said in points.items()}
+    if "bc" in curves:  # it takes no steps, so only where it ended
+        curves["bc"] = [Curve(curve.steps[-1:], curve.values[-1:]) for curve in curves["bc"]]
     marks = {name: first.fact(f"{name.partition(' ')[0]}_return") for name in figures.MARKS}
     return figures.returns(dict(sorted(curves.items(), key=_memory_first)), marks)
 
@@ -187,10 +171,13 @@ def _memory_first(item: tuple[str, object]) -> tuple[bool, str]:
     return item[0] != MEMORY, item[0]
 
 
-def _curves(setting: str, points: Sequence[Point]) -> list[Curve]:
-    """A curve for each seed; behavioural cloning takes no steps, so only where it ended."""
-    kept = [said[-1:] if setting == "bc" else said for said in _by_seed(points).values()]
-    return [Curve([p.step for p in said], [p.value for p in said]) for said in kept]
+def _curves(points: Sequence[Point]) -> list[Curve]:
+    """The returns of each seed."""
+    found: dict[int, list[Point]] = {}
+    for point in points:
+        if point.metric == "return":
+            found.setdefault(point.seed, []).append(point)
+    return [Curve([p.step for p in said], [p.value for p in said]) for said in found.values()]
 
 
 def _rows(
@@ -207,10 +194,12 @@ def _rows(
     for setting, said in points.items():
         returns = _last(said, "return")
         found = spread(returns)
-        values = {"return": found.mean, "return_iqm": found.iqm}
-        values["late_return"] = spread(_late(said)).mean
+        values = {"return": found.mean}
+        if found.iqm is not None:
+            values["return_iqm"] = found.iqm
+        values["late_return"] = mean([curve.late for curve in _curves(said)])
         if rollouts := _last(said, "rollout_return"):
-            values["rollout_return"] = spread(rollouts).mean
+            values["rollout_return"] = mean(rollouts)
         values["training_seconds"] = _plain(fmean(_last(said, "training_seconds")))
         if expert is not None and expert > random:
             values["share_of_expert"] = _plain((found.mean.value - random) / (expert - random))

@@ -17,7 +17,7 @@ from km_rl.evaluate import page
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.page import Row
 from km_rl.evaluate.report import duration
-from km_rl.evaluate.spread import FEWEST, Estimate
+from km_rl.evaluate.spread import Estimate
 
 COLUMNS = (
     "return",
@@ -60,8 +60,6 @@ def text_table(folders: Sequence[str | Path]) -> str:
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
-    if any(one.spread.n < FEWEST for one in summaries):
-        lines.append(f"95% intervals are given from {FEWEST} runs of a setting on.")
     return "\n".join(lines)
 
 
@@ -102,9 +100,9 @@ def _results(runs: Sequence[Imitation]) -> list[str]:
             page.element("h2", "Settings"),
             page.element(
                 "p",
-                "Last return of each run, over seeds: mean and interquartile mean (IQM) with 95% "
-                "intervals by the bootstrap, given from three runs on; and how often a run beats "
-                "one of the first setting.",
+                "Last return of each run, over seeds: the mean, with its 95% interval by "
+                "Student's t; from four runs on the interquartile mean (IQM), with one by the "
+                "bootstrap from five on; and how often a run beats one of the first setting.",
                 "soft",
             ),
             page.table(["", *SUMMARY_COLUMNS], [_summary(one) for one in summaries]),
@@ -114,8 +112,8 @@ def _results(runs: Sequence[Imitation]) -> list[str]:
 
 def _summary(summary: Summary) -> Row:
     better = "-" if summary.better is None else f"{summary.better:.2f}"
-    estimates = (summary.spread.mean, summary.spread.iqm)
-    return Row([summary.setting, str(summary.spread.n), *map(_estimate, estimates), better])
+    estimates = [e and _estimate(e) for e in (summary.spread.mean, summary.spread.iqm)]
+    return Row([summary.setting, str(summary.spread.n), *(e or "-" for e in estimates), better])
 
 
 def _estimate(estimate: Estimate) -> str:

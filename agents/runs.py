@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from agents.config import GailConfig
@@ -18,11 +19,21 @@ FREE = {"seed", "name", "run_dir", "threads", "evaluate_every", "about"}
 NEEDED = ("env", "algorithm", "discriminator", "seed", "steps", "about")
 
 
+LATE = 0.9
+"""The share of a run's steps from which on it is late."""
+
+
 class Curve(NamedTuple):
     """A logged value against steps."""
 
     steps: Sequence[float]
     values: Sequence[float]
+
+    @property
+    def late(self) -> float:
+        """The mean over the last tenth of the steps, whatever one policy's last value is."""
+        last = LATE * self.steps[-1]
+        return fmean(v for s, v in zip(*self, strict=True) if s >= last)
 
 
 class Imitation(NamedTuple):
@@ -142,10 +153,15 @@ def settings(runs: Sequence[Imitation]) -> dict[str, list[Imitation]]:
         InputError: two runs of one setting and seed.
     """
     names = {name for run in runs for name in run.config} - FREE
+    shared = names - {"algorithm", "discriminator"} - {name for run in runs for name in run.idle}
     grouped: dict[str, list[Imitation]] = {}
     for run in runs:
         alike = [other for other in runs if other.method == run.method]
-        differing = [n for n in sorted(names) if len({str(r.config.get(n)) for r in alike}) > 1]
+        differing = [
+            name
+            for name in sorted(names)
+            if len({str(r.config.get(name)) for r in (runs if name in shared else alike)}) > 1
+        ]
         words = [f"{name}={run.config.get(name)}" for name in differing]
         grouped.setdefault(", ".join([run.method, *words]), []).append(run)
     for label, group in grouped.items():

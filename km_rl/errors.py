@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -38,8 +38,22 @@ def above_zero(**values: float) -> None:
             raise InputError(f"{name} is {value}: a positive number is expected.")
 
 
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse seeds of which there are none, or one is there twice or cannot be one.
+
+    Raises:
+        InputError: what was given, and what can be.
+    """
+    possible = all(0 <= seed < 2**31 for seed in seeds)
+    if not seeds or len(set(seeds)) < len(seeds) or not possible:
+        raise InputError(
+            f"The seeds are {', '.join(map(str, seeds)) or 'none'}: give at least one, each once, "
+            f"whole numbers from 0 to 2147483647."
+        )
+
+
 class NonFiniteError(ArithmeticError):
-    """Training met NaN or infinity: says at which step, where, and what is still good."""
+    """Numbers ran away to NaN or infinity, or to what no factor has: says where, if it can."""
 
 
 @contextmanager
@@ -93,7 +107,8 @@ def written_beside(path: str | Path) -> Iterator[Path]:
             f"give a folder that exists, is yours to write to and has space."
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong before is told, not this
+            beside.unlink(missing_ok=True)
 
 
 def _umask() -> int:

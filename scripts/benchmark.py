@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.manual_seed(0)
     command = shlex.join(["python", "scripts/benchmark.py", *arguments])
     rows = []
-    about = (None, None, 1, hardware(), command, commit() or "")
+    about = (None, None, 1, hardware("cpu"), command, commit() or "")
     for fact in args.facts():
         print("{:14} {:24} {:28} {:10.3f}".format(*fact), flush=True)
         rows.append(Row._make((*fact, *about)))

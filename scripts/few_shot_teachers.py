@@ -13,8 +13,8 @@ import tyro
 
 from agents.few_shot.comparison import Comparison
 from agents.few_shot.config import FewShotConfig
-from agents.few_shot.teachers import ARMS, Teachers, distances, figure, taught
-from km_rl.errors import InputError, exit_on_input_error, written_beside
+from agents.few_shot.teachers import ARMS, Teachers, check_family, distances, figure, taught
+from km_rl.errors import InputError, exit_on_input_error, make_folder, written_beside
 from km_rl.evaluate.figures import png
 from km_rl.rl.meta import MetaDiscriminator
 
@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     comparison = Comparison(given)
     config, family = comparison.config, comparison.family
+    check_family(family)
     if len(family.held_out) < 2:
         raise InputError("There is one held-out expert: two are expected; give --held-out 2.")
     model = comparison.model("kanerva", config.seeds[0])
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
     folder = comparison.folder
     if given.record is not None:
         folder = given.record / given.experiment
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     with written_beside(folder / FIGURE) as beside:
         beside.write_bytes(png(figure(paths, teachers)))
     print(folder / FIGURE)

@@ -14,9 +14,9 @@ import tyro
 
 from agents.novelty import novelty
 from envs.demos import shipped
-from km_rl.errors import InputError, exit_on_input_error
+from km_rl.errors import InputError, check_seeds, exit_on_input_error
 from km_rl.evaluate.results import Row, command_of, record
-from km_rl.evaluate.seeds import interval
+from km_rl.evaluate.spread import mean
 from km_rl.train.recipe import at_least
 from km_rl.train.run import commit, hardware
 
@@ -47,19 +47,23 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     args = tyro.cli(Args, args=arguments, description=__doc__)
     at_least(args, 1, "trajectories", "every")
-    if not args.seeds:
-        raise InputError("There is nothing to ask: name at least one seed.")
+    check_seeds(args.seeds)
     demos = args.demos or shipped(args.env)
     others = {path.stem: path for path in args.others}
+    if len(others) < len(args.others):
+        raise InputError(
+            f"--others names {len(args.others)} files of {len(others)} names: numbers are kept by "
+            f"the name of a file, so give each another one."
+        )
     found = novelty(args.env, demos, others, args.trajectories, args.every, args.seeds)
     rows = []
     for name, values in found.items():
-        mean, low, high = interval(values)
-        print(f"{name:24}{mean:8.3f}")
+        auc = mean(values)
+        print(f"{name:24}{auc.value:8.3f}")
         shown = f"{args.trajectories} demonstration" + "s" * (args.trajectories > 1)
         setting = f"{shown}, {name}"
-        made = (len(values), hardware("cpu"), command_of("novelty", arguments), commit() or "")
-        rows.append(Row("gail-novelty", setting, "auc", mean, low, high, *made))
+        made = (hardware("cpu"), command_of("novelty", arguments), commit() or "")
+        rows.append(Row("gail-novelty", setting, "auc", *auc, len(values), *made))
     if args.record is not None:
         print(record(rows, args.record))
 

@@ -24,7 +24,16 @@ from km_rl.data import Splits, load
 from km_rl.data.episodes import validate
 from km_rl.errors import InputError, at_least_one, exit_on_input_error
 from km_rl.evaluate.full_bound import Classes, full_bound
-from km_rl.evaluate.plan import DNC_SEEDS, SEEDS, Experiment, Start, ablated, by_seed, compared
+from km_rl.evaluate.plan import (
+    DNC_SEEDS,
+    MODELS,
+    SEEDS,
+    Experiment,
+    Start,
+    ablated,
+    by_seed,
+    compared,
+)
 from km_rl.evaluate.rate_distortion import write_rate_distortion
 from km_rl.evaluate.report import report
 from km_rl.evaluate.results import read
@@ -117,11 +126,13 @@ def check(args: Args, plan: Sequence[Experiment], data: Splits) -> None:
     """Refuse what would come to nothing after hours: fewer seeds than are recorded already, data
     of which some experiment cannot draw its episodes."""
     names = {one.name for one in plan}
+    seeds = dict.fromkeys(MODELS, args.seeds) | {"dnc": args.dnc_seeds}
     for row in read(args.record):
-        if row.experiment in names and row.setting == "km" and row.seeds > args.seeds:
+        if row.experiment in names and row.seeds > (given := seeds.get(row.setting, row.seeds)):
             raise InputError(
-                f"'{args.record}' holds {row.seeds} seeds of {row.experiment} where --seeds is "
-                f"{args.seeds}: give at least as many, or another --record."
+                f"'{args.record}' holds {row.seeds} seeds of {row.setting} in {row.experiment} "
+                f"where {given} are asked for: give at least as many by --seeds and --dnc-seeds, "
+                f"or another --record."
             )
     B, T, ink = args.usual.episodes_per_batch, args.usual.episode_length, args.usual.binarisation
     for classes in dict.fromkeys(one.classes for one in plan):

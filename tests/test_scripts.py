@@ -169,5 +169,5 @@ def test_more_seeds_are_not_replaced_by_fewer(
         import_module("paper").main(["--preset", "debug", "--seeds", "2", *places])
     told = capsys.readouterr().err
     assert stopped.value.code == 2 and len(told.splitlines()) == 1
-    assert "holds 3 seeds of debug where --seeds is 2" in told
+    assert "holds 3 seeds of km in debug where 2 are asked for" in told
     assert not (tmp_path / "runs").exists()

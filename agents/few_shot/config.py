@@ -10,7 +10,7 @@ from typing import Literal
 from agents.few_shot.scores import CLASSICAL
 from agents.few_shot.settings import ORACLE, SETTINGS
 from envs.tasks import HELD_OUT, TRAIN, Name
-from km_rl.errors import InputError
+from km_rl.errors import InputError, at_least_one, check_seeds
 from km_rl.rl.meta_training import MetaRecipe
 from km_rl.train.recipe import at_least
 
@@ -67,8 +67,11 @@ class FewShotConfig:
                     raise InputError(
                         f"--{name} names '{given}': give some of {', '.join(sorted(known))}."
                     )
-        if not self.seeds or not self.auc_pairs or not {*self.settings, *self.agents}:
-            raise InputError("There is nothing to compare: name seeds, pairs and settings.")
+        check_seeds(self.seeds)
+        for pairs in self.auc_pairs:
+            at_least_one(auc_pairs=pairs)
+        if not self.auc_pairs or not {*self.settings, *self.agents}:
+            raise InputError("There is nothing to compare: name pairs and settings.")
 
     @property
     def experiment(self) -> str:

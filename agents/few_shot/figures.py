@@ -1,8 +1,8 @@
 """The figures of the few-shot comparison: AUC against pairs, and scores against steps.
 
 Each has a panel of the memory and its rivals and one of the memory and itself without its parts.
-Means over held-out tasks and seeds; where there are three seeds, 95% bands by the bootstrap,
-which draws a seed with all its tasks.
+Means over held-out tasks and seeds; where there are three seeds, 95% bands by Student's t over
+seeds, each with all its tasks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agents.few_shot.points import Point, ends, grouped
 from agents.few_shot.settings import MEMORY, ORACLE, SETTINGS
 from agents.figures import MARKS, PALETTE
 from km_rl.evaluate.figures import STYLE, WIDTH
-from km_rl.evaluate.spread import Estimate, across_tasks
+from km_rl.evaluate.spread import FEWEST, Estimate, across_tasks
 from km_rl.rl.meta import MetaDiscriminator
 
 CLONING = "bc"
@@ -125,5 +125,7 @@ def _curves(points: Sequence[Point], place: Callable[[Point], int]) -> dict[str,
     """Of each setting a curve over the places of its points."""
     curves: dict[str, Curve] = {}
     for (setting, at), values in grouped(points, lambda p: (p.setting, place(p))).items():
-        curves.setdefault(setting, {})[at] = across_tasks(values).mean
+        found = across_tasks(values)
+        known = found.mean if found.n >= FEWEST else Estimate(found.mean.value, None, None)
+        curves.setdefault(setting, {})[at] = known
     return curves

@@ -24,7 +24,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from agents.generator import ppo, ppo_settings
 from agents.true_return import SEED
 from envs.make import env_id, make_vec
-from km_rl.errors import written_beside
+from km_rl.errors import make_folder, written_beside
 from km_rl.evaluate.figures import STYLE, WIDTH
 
 FRAMES, FIRST, EVERY = 8, 500, 3
@@ -37,7 +37,7 @@ class NoFilm(RuntimeError):
 
 def keep(path: Path, of: Mapping[str, Any], learner: BaseAlgorithm) -> None:
     """Write a policy, and what it is of; errors as `written_beside`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     whole = io.BytesIO()
     torch.save({"of": dict(of), "policy": learner.policy.state_dict()}, whole)
     with written_beside(path) as beside:

@@ -25,7 +25,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.few_shot.scores import paid
 from envs.tasks import POLICY_PAIRS, Family, some
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError, make_folder, written_beside
 from km_rl.rl.episodes import Pairs, pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.tasks import Task
@@ -104,7 +104,7 @@ def _kept(path: Path, model: FewShot, family: Family, task: Task, seed: int) -> 
     """From the file, which is made where it is not there."""
     if not path.exists():
         found = early_pairs(model, family, task, seed)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with written_beside(path) as beside:
             save_file(
                 {"obs": found.state, "acts": found.action, "episode": found.trajectory}, beside

@@ -12,9 +12,9 @@
 
 A setting's file and the figures are written anew: record all with one command. ``step`` is how
 far an agent was, so that its file holds the whole curve of ``return``; 0 where there is no agent.
-The metrics of a setting in summary.csv; intervals by the bootstrap, which draws a seed with all
-its tasks, from three seeds on. What has no seed, ``knn`` and ``oracle``, is examined once and has
-no interval:
+The metrics of a setting in summary.csv; intervals by Student's t over seeds, each with all its
+tasks, see `km_rl.evaluate.spread.across_tasks`. What has no seed, ``knn`` and ``oracle``, is
+examined once and has no interval:
 
 ==============================  =================================================================
 ``auc@<k>``                     mean over held-out tasks and seeds, told k pairs
@@ -133,7 +133,9 @@ def _alone(metric: str, values: np.ndarray) -> Numbers:
     """What a setting's values (seeds, tasks) say."""
     spread = across_tasks(values)
     told = {metric: (spread.mean, spread.n)}
-    return told | ({"return_iqm": (spread.iqm, spread.n)} if metric == "return" else {})
+    if metric == "return" and spread.iqm is not None:
+        told["return_iqm"] = (spread.iqm, spread.n)
+    return told
 
 
 def _beside(metric: str, memory: np.ndarray, values: np.ndarray) -> Numbers:

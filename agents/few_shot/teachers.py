@@ -45,6 +45,12 @@ class Teachers(NamedTuple):
     second: Pairs
 
 
+def check_family(family: Family) -> None:
+    """Refuse a family whose states are not places; errors as `taught`."""
+    if family.name != "pointnav":
+        raise InputError(f"The family is {family.name}: pointnav, whose states are places, is.")
+
+
 def taught(
     model: MetaDiscriminator, family: Family, teachers: Teachers, steps: int, seed: int, arm: str
 ) -> np.ndarray:
@@ -55,8 +61,7 @@ def taught(
     """
     if arm not in ARMS:
         raise InputError(f"'{arm}' is not one of {', '.join(ARMS)}: give one of these.")
-    if family.name != "pointnav":
-        raise InputError(f"The family is {family.name}: pointnav, whose states are places, is.")
+    check_family(family)
     set_random_seed(seed)
     settings = ppo_settings(family.env)
     venv = make_vec(family.env, settings.n_envs, seed)

@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from km_rl.errors import NonFiniteError
+
 JITTERS = (1e-7, 1e-6, 1e-5, 1e-4)
 
 
-class NotPositiveDefiniteError(ArithmeticError):
+class NotPositiveDefiniteError(NonFiniteError):
     """A covariance was not positive definite, not even with the largest jitter tried."""
 
 

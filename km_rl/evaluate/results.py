@@ -105,7 +105,8 @@ def command_of(script: str, arguments: Sequence[str]) -> str:
                 next(words, None)
             kept += [flag, "DIR"] if flag == "--data-dir" else []
         else:
-            kept.append(Path(word).name if word.endswith(FILES) else word)
+            name, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
+            kept.append(name + equals + (Path(value).name if value.endswith(FILES) else value))
     return shlex.join(kept)
 
 

@@ -42,7 +42,7 @@ from km_rl.evaluate.retrieval import (
     measured,
 )
 from km_rl.evaluate.retrieval_figure import figure
-from km_rl.evaluate.seeds import interval
+from km_rl.evaluate.spread import mean
 
 EXPERIMENT = "retrieval"
 Part = Literal["facts", "errors", "costs"]
@@ -167,7 +167,7 @@ def timed(bench: Bench, machines: Machines, seed: int) -> Iterator[tuple[str, st
 def rows(values: Values, hardware: str, command: str, commit: str) -> list[Row]:
     """A row for each metric, with the interval over seeds."""
     about = (hardware, command, commit)
-    return [Row(*names, *interval(seen), len(seen), *about) for names, seen in values.items()]
+    return [Row(*names, *mean(seen), len(seen), *about) for names, seen in values.items()]
 
 
 def write_files(

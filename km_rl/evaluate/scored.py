@@ -132,7 +132,9 @@ def _numbers(runs: Sequence[Run]) -> list[tuple[dict[str, float], Measured, int 
     found: dict[str, dict[Path, dict[str, Any]]] = {}
     for folder in (run.folder for run in runs):
         for images, path, entry in _entries(folder):
-            found.setdefault(images, {}).setdefault(path, entry)
+            known = found.setdefault(images, {})
+            if path == folder.resolve() or path not in known:  # its own is the newest
+                known[path] = entry
     scored = {
         images: [made for run in runs if (made := _complete(run, entries))]
         for images, entries in found.items()

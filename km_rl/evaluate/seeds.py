@@ -19,7 +19,6 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
 
 from km_rl.errors import InputError
 from km_rl.evaluate.experiments import over_seeds, write_curves
@@ -27,6 +26,7 @@ from km_rl.evaluate.kept import copy_pictures, curves
 from km_rl.evaluate.results import Row, check_name, record, write_csv
 from km_rl.evaluate.runs import Run
 from km_rl.evaluate.scored import Scored, by_setting
+from km_rl.evaluate.spread import mean
 from km_rl.evaluate.table import FULL
 
 GAPS = (
@@ -116,12 +116,12 @@ def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[R
         made = provenance(scored)
         for metric in _measured(scored):
             values = [one.numbers[metric] for one in scored]
-            rows.append(Row(experiment, setting, metric, *interval(values), len(values), *made))
+            rows.append(Row(experiment, setting, metric, *mean(values), len(values), *made))
         hardware, command, commit = made
         made = (hardware, f"{command} && {evaluation(scored)}", commit)
         for exhibit, series, metric, values in over_seeds([one.experiments for one in scored]):
             names = (f"{experiment}-{exhibit}", ", ".join(filter(None, (setting, series))), metric)
-            rows.append(Row(*names, *interval(values), len(values), *made))
+            rows.append(Row(*names, *mean(values), len(values), *made))
     rivals = [kind for kind in settings if not kind.startswith("km")]
     return rows + [row for kind in rivals for row in _gaps(experiment, settings, kind)]
 
@@ -145,25 +145,10 @@ def _gaps(experiment: str, settings: Mapping[str, Sequence[Scored]], rival: str)
     for metric in GAPS:
         if metric in _measured([one for pair in pairs for one in pair]):
             gaps = [theirs.numbers[metric] - mine.numbers[metric] for mine, theirs in pairs]
-            numbers = (*interval(gaps), len(gaps))
+            numbers = (*mean(gaps), len(gaps))
             setting = f"km-under-{rival}"
             rows.append(Row(experiment, setting, metric, *numbers, hardware, command, commit))
     return rows
-
-
-def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
-    """Mean and 95% interval of the mean by Student's t; no interval from one value.
-
-    Seeds are few: a bootstrap over three values only ever sees ten different samples, and its
-    interval is far too narrow.
-    """
-    mean = fmean(values)
-    if len(values) == 1:
-        return mean, None, None
-    from scipy.stats import t
-
-    half = float(t.interval(0.95, len(values) - 1)[1]) * stdev(values) / len(values) ** 0.5
-    return mean, mean - half, mean + half
 
 
 def provenance(scored: Sequence[Scored]) -> tuple[str, str, str]:

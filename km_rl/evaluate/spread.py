@@ -1,15 +1,17 @@
-"""What several seeds say together: mean, interquartile mean, interval, probability of improvement.
+"""What several seeds say together: mean, interquartile mean, intervals, who is better how often.
 
-After Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice":
-the interquartile mean (IQM) forgets the luckiest and the unluckiest quarter of the runs, and an
-interval by the bootstrap belongs to every number. From few seeds that interval is too narrow: a
-resample of n values has, on average, only (n - 1) / n of the variance.
+Seeds are few, so the interval of a mean is Student's t. The percentile bootstrap of three values
+is the smallest and the largest of them, which hold the mean of normal ones three times in four.
+After Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice",
+the interquartile mean (IQM) forgets the luckiest and the unluckiest quarter of the runs. Its
+interval is the bootstrap's, from five values on: of normal ones it holds 89% of the time with five
+and 94% with ten.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -18,11 +20,15 @@ from km_rl.errors import InputError
 
 RESAMPLES = 10_000
 FEWEST = 3
-"""Values below which there is no interval."""
+"""Runs below which figures of returns have no band and tables no probability."""
+FEWEST_IQM = 4
+"""Values below which there is no quarter to leave out."""
+FEWEST_RESAMPLED = 5
+"""Values below which there is no bootstrap."""
 
 
 class Estimate(NamedTuple):
-    """A number with its 95% interval; ``low`` and ``high`` are None below `FEWEST` values."""
+    """A number with its 95% interval; ``low`` and ``high`` are None where values are too few."""
 
     value: float
     low: float | None
@@ -30,10 +36,10 @@ class Estimate(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """What n values of one setting come to."""
+    """What n values of one setting come to; ``iqm`` is None below `FEWEST_IQM`."""
 
     mean: Estimate
-    iqm: Estimate
+    iqm: Estimate | None
     n: int
 
 
@@ -44,7 +50,8 @@ def spread(values: Sequence[float]) -> Spread:
         InputError: no values, or one that is not finite.
     """
     x = _checked(values)
-    return Spread(_estimate(x, np.mean), _estimate(x, iqm), len(x))
+    middle = _resampled(x, iqm) if len(x) >= FEWEST_IQM else None
+    return Spread(mean(x), middle, len(x))
 
 
 def iqm(values: Sequence[float] | np.ndarray, axis: int = -1) -> np.ndarray:
@@ -52,44 +59,30 @@ def iqm(values: Sequence[float] | np.ndarray, axis: int = -1) -> np.ndarray:
     return stats.trim_mean(values, 0.25, axis=axis)
 
 
-def interval(
-    values: Sequence[float] | np.ndarray, statistic: Callable[..., np.ndarray]
-) -> tuple[float, float] | None:
-    """The 95% interval of a statistic by the percentile bootstrap; None below `FEWEST` values.
-
-    Args:
-        statistic: takes an array and ``axis``.
+def mean(values: Sequence[float] | np.ndarray) -> Estimate:
+    """The mean and its 95% interval by Student's t; no interval from one value.
 
     Raises:
-        InputError: a value that is not finite.
+        InputError: no values, or one that is not finite.
     """
     x = _checked(values)
-    _, low, high = _resampled(0.0, (x,), statistic)
-    return None if low is None or high is None else (low, high)
+    return _about(float(x.mean()), x)
 
 
 def across_tasks(values: Sequence[Sequence[float]] | np.ndarray) -> Spread:
-    """Mean and IQM over runs (seeds, tasks), the bootstrap drawing seeds with all tasks.
+    """Mean and IQM over runs (seeds, tasks); the interval is over seeds, each with all its tasks.
 
-    The runs of a seed share a net and more luck than that, so they are drawn together; drawn task
-    by task, as Agarwal et al. do where runs are independent, that luck would average out. The
-    interval is about other seeds on these very tasks.
+    The runs of a seed share a net and more luck than that, which would average out if each counted
+    as a value of its own. So the interval is Student's t of what each seed comes to, about other
+    seeds on these very tasks; of the IQM, of what each seed's is.
 
     Raises:
         InputError: no values, or one that is not finite.
     """
     x = np.asarray(values, dtype=np.float64)
     flat = _checked(x)
-    return Spread(_across_tasks(x, flat, np.mean), _across_tasks(x, flat, iqm), len(x))
-
-
-def _across_tasks(
-    x: np.ndarray, flat: np.ndarray, statistic: Callable[..., np.ndarray]
-) -> Estimate:
-    def of_all(*tasks: np.ndarray, axis: int) -> np.ndarray:
-        return statistic(np.concatenate(tasks, axis=axis), axis=axis)
-
-    return _resampled(float(statistic(flat, axis=-1)), tuple(x.T), of_all, paired=True)
+    middle = _about(float(iqm(flat)), iqm(x)) if len(flat) >= FEWEST_IQM else None
+    return Spread(_about(float(flat.mean()), x.mean(-1)), middle, len(x))
 
 
 def improvement(
@@ -97,34 +90,47 @@ def improvement(
 ) -> Estimate:
     """The `probability_of_improvement` of runs (seeds, tasks) over others, its mean over tasks.
 
-    The bootstrap draws seeds of each anew, each with all tasks.
-
-    Raises:
-        InputError: no values, or one that is not finite.
+    The interval is Student's t with the variance of a two-sample U-statistic: that of what each
+    seed of ``a`` wins against all of ``b``, over their number, and the same the other way round
+    (Hoeffding 1948; DeLong et al. 1988).
     """
     x, y = (np.asarray(v, dtype=np.float64) for v in (a, b))
     for runs in (x, y):
         _checked(runs)
-    better = (x[:, None] > y).mean(-1) + 0.5 * (x[:, None] == y).mean(-1)
+    better = ((x[:, None] > y) + 0.5 * (x[:, None] == y)).mean(-1)
+    value = float(better.mean())
+    if min(better.shape) == 1:
+        return Estimate(value, None, None)
+    variance = sum(
+        float(np.var(seeds, ddof=1)) / len(seeds) for seeds in (better.mean(1), better.mean(0))
+    )
+    half = _t(min(better.shape)) * variance**0.5
+    return Estimate(value, max(0.0, value - half), min(1.0, value + half))
 
-    def of_seeds(i: np.ndarray, j: np.ndarray, axis: int) -> np.ndarray:
-        i, j = np.moveaxis(i, axis, -1), np.moveaxis(j, axis, -1)
-        return better[i[..., :, None], j[..., None, :]].mean((-2, -1))
 
-    return _resampled(float(better.mean()), tuple(map(np.arange, better.shape)), of_seeds)
+def _about(value: float, values: np.ndarray) -> Estimate:
+    """A number, with the 95% interval of the mean of what each seed says of it."""
+    n = len(values)
+    if n == 1:
+        return Estimate(value, None, None)
+    half = _t(n) * float(np.std(values, ddof=1)) / n**0.5
+    return Estimate(value, value - half, value + half)
 
 
-def _resampled(
-    value: float, samples: tuple[np.ndarray, ...], statistic: Any, paired: bool = False
-) -> Estimate:
-    """With the percentile bootstrap's interval, unless a sample has fewer than `FEWEST`."""
-    if min(map(len, samples)) < FEWEST:
+def _t(n: int) -> float:
+    """The 97.5% quantile of Student's t for n values."""
+    return float(stats.t.ppf(0.975, n - 1))
+
+
+def _resampled(x: np.ndarray, statistic: Callable[..., np.ndarray]) -> Estimate:
+    """A statistic and its 95% interval by the percentile bootstrap."""
+    value = float(statistic(x, axis=-1))
+    if len(x) < FEWEST_RESAMPLED:
         return Estimate(value, None, None)
     found = stats.bootstrap(
-        samples,
+        (x,),
         statistic,
         n_resamples=RESAMPLES,
-        paired=paired,
         vectorized=True,
         method="percentile",
         random_state=np.random.default_rng(0),
@@ -144,10 +150,6 @@ def probability_of_improvement(
     """
     x, y = _checked(a)[:, None], _checked(b)[None, :]
     return float(((x > y) + 0.5 * (x == y)).mean())
-
-
-def _estimate(x: np.ndarray, statistic: Callable[..., np.ndarray]) -> Estimate:
-    return Estimate(float(statistic(x, axis=-1)), *(interval(x, statistic) or (None, None)))
 
 
 def _checked(values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import torch
 from imitation.util.networks import evaluating
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from km_rl.errors import InputError
+from km_rl.errors import InputError, make_folder
 from km_rl.rl.attached import TrainerCallback, attach
 from km_rl.rl.evidence import POLICY
 from km_rl.rl.reward_net import KanervaRewardNet, Surprise
@@ -150,7 +150,7 @@ class KanervaCallback(TrainerCallback):
         _check_space(spaces[0], self._net.observation_space)
         _check_space(spaces[1], self._net.action_space)
         if self.save_path is not None:
-            self.save_path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.save_path.parent)
         self._saved_at = self.num_timesteps
 
     def _on_step(self) -> bool:

@@ -210,11 +210,24 @@ class MetaDiscriminator(FewShot):
 
     @torch.no_grad()
     def forget(self, source: Any) -> None:
-        """Take pairs that were remembered out again, as if they had never been written."""
+        """Take pairs that were remembered out again, as if they had never been written.
+
+        Which pairs a memory was written from it does not know: others are refused only where more
+        would be taken out than is there.
+
+        Raises:
+            InputError: as `FewShot.remember`, or pairs that were not remembered.
+        """
         items = self._items(self.rows(source))
-        self._keep(
-            tuple(m.forget(*item) for m, item in zip(self.expert, items, strict=True)), self.policy
-        )
+        rest = tuple(m.forget(*item) for m, item in zip(self.expert, items, strict=True))
+        for memory, prior, before in zip(rest, self.prior(), self.expert, strict=True):
+            written = memory.precision - prior.precision
+            if torch.linalg.eigvalsh(written)[0] < -1e-6 * before.precision.diagonal().max():
+                raise InputError(
+                    "Pairs were to be forgotten that had not been remembered: give those that "
+                    "`remember` was given, each once."
+                )
+        self._keep(rest, self.policy)
 
     @torch.no_grad()
     def merge(self, *others: MetaDiscriminator) -> None:

@@ -49,7 +49,9 @@ def test_an_experiment_of_another_length_is_another_one() -> None:
     "given, sentence",
     [
         ({"settings": ("mpl",)}, "names 'mpl': give some of .*kanerva"),
-        ({"seeds": ()}, "nothing to run"),
+        ({"seeds": ()}, "The seeds are none"),
+        ({"seeds": (1, 1)}, "The seeds are 1, 1"),
+        ({"settings": ()}, "nothing to run"),
         ({"workers": 0}, "--workers is 0"),
     ],
 )

@@ -387,7 +387,7 @@ def test_the_memory_is_compared_on_the_same_tasks_and_seeds() -> None:
         ("--pairs 0", "--pairs is 0"),
         ("--pairs 5000", "5000 pairs were to be remembered and 256 of other episodes"),
         ("--preset full --train 2 --held-out 3 --tasks 9", "--tasks is 9 where 3 experts"),
-        ("--seeds", "There is nothing to compare"),
+        ("--seeds", "The seeds are none"),
         ("--family halfcheetah-velocity", "0 experts were given"),
     ],
 )

@@ -38,7 +38,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 def flags(tmp_path: Path) -> list[str]:
     demos = ["--env", "Pendulum", "--demos", str(demonstrations(tmp_path)), "--good", "2"]
     where = ["--run-dir", str(tmp_path / "runs"), "--record", str(tmp_path / "results")]
-    return [*demos, "--steps", "512", *where]
+    return [*demos, "--steps", "4096", *where]
 
 
 def test_what_has_ended_is_not_made_again_and_all_is_recorded(
@@ -54,14 +54,14 @@ def test_what_has_ended_is_not_made_again_and_all_is_recorded(
     assert "planted     seed 2         9\n" in capsys.readouterr().out
     rows = {row[1:3]: row for row in read(tmp_path / "results")}
     for arm in ARMS:
-        assert rows[arm, "return"].value == rows[arm, "return_iqm"].value == len(arm) + 1
+        assert rows[arm, "return"].value == rows[arm, "late_return"].value == len(arm) + 1
         with (tmp_path / "results/gail-forgetting" / f"{arm}.csv").open() as file:
             lines = list(csv.DictReader(file))
         assert [(line["step"], line["seed"]) for line in lines] == [
             ("0", "0"),
-            ("512", "0"),
+            ("4096", "0"),
             ("0", "2"),
-            ("512", "2"),
+            ("4096", "2"),
         ]
     assert rows["clean", "return"].seeds == 2
     assert rows["clean", "return"].command.startswith(
@@ -77,6 +77,8 @@ def test_what_has_ended_is_not_made_again_and_all_is_recorded(
         (["--bad", "2"], "was made with .*'bad': 3.*'bad': 2.*give another --run-dir"),
         (["--good", "0"], "--good is 0"),
         (["--good", "3"], "holds 2"),
+        (["--steps", "4000"], "at least two rounds, 4096 steps"),
+        (["--seeds", "0", "0"], "The seeds are 0, 0"),
     ],
 )
 def test_other_settings_are_refused_before_anything_is_made(

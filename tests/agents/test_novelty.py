@@ -64,10 +64,19 @@ def test_too_few_trajectories_to_hold_out_are_refused(tmp_path: Path) -> None:
         novelty("Pendulum", expert, {}, trajectories=1, every=4, seeds=(0,))
 
 
+def test_others_of_one_name_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = f"--others {tmp_path / 'a' / 'x.npz'} {tmp_path / 'b' / 'x.npz'}"
+    with pytest.raises(SystemExit):
+        import_module("scripts.novelty").main(flags.split())
+    assert "2 files of 1 names" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["novelty", "forgetting"])
 def test_nothing_to_run_is_one_sentence(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         import_module(f"scripts.{name}").main(["--seeds"])
     told = capsys.readouterr().err
-    assert stopped.value.code == 2 and "name at least one seed" in told
+    assert stopped.value.code == 2 and "The seeds are none: give at least one" in told
     assert len(told.splitlines()) == 1

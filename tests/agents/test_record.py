@@ -70,7 +70,7 @@ def test_the_late_return_is_of_all_that_was_measured_late(
     late: float, mean: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half way there was 0."""
-    monkeypatch.setattr("agents.record.LATE", late)
+    monkeypatch.setattr("agents.runs.LATE", late)
     record({"kanerva": _runs(tmp_path / "km", [400, 700])}, "gail-x-1demo", tmp_path / "results")
     assert _summary(tmp_path / "results", "kanerva")["late_return"].value == mean
 

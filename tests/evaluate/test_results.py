@@ -19,7 +19,8 @@ from km_rl.evaluate.readme import with_tables
 from km_rl.evaluate.results import Row, command_of, number, read, record
 from km_rl.evaluate.runs import Model
 from km_rl.evaluate.scored import COSTS, NATS
-from km_rl.evaluate.seeds import interval, record_runs
+from km_rl.evaluate.seeds import record_runs
+from km_rl.evaluate.spread import mean
 from km_rl.evaluate.table import FULL, PRICED
 
 ROOT = Path(__file__).parents[2]
@@ -74,9 +75,9 @@ def test_means_and_intervals_over_seeds(runs: list[Path]) -> None:
     metrics = {(kind, metric) for kind in ("km", "vae") for metric in (*NATS, *COSTS)}
     assert rows.keys() == metrics | {("km-under-vae", metric) for metric in ("bound_nats", FULL)}
     t = 12.7062  # 97.5% of Student's t with one degree of freedom
-    for setting, mean, deviation in (("km", 61, 1), ("vae", 102, 2), ("km-under-vae", 41, 1)):
+    for setting, middle, deviation in (("km", 61, 1), ("vae", 102, 2), ("km-under-vae", 41, 1)):
         row = rows[setting, "bound_nats"]
-        expected = (mean, mean - t * deviation, mean + t * deviation)
+        expected = (middle, middle - t * deviation, middle + t * deviation)
         np.testing.assert_allclose(row[3:6], expected, rtol=1e-5)  # type: ignore[arg-type]
         assert (row.experiment, row.seeds, row.hardware) == ("strokes", 2, "an abacus")
     assert rows["km", "parameters"][3:6] == (7_654_321, 7_654_321, 7_654_321)
@@ -120,7 +121,7 @@ def test_one_seed_has_no_interval(runs: list[Path]) -> None:
 
 def test_an_interval_holds_the_mean_as_often_as_it_says() -> None:
     drawn = np.random.default_rng(0).normal(5.0, 2.0, (500, 3)).tolist()
-    ends = [interval(values)[1:] for values in drawn]
+    ends = [mean(values)[1:] for values in drawn]
     hits = [low <= 5.0 <= high for low, high in ends if low is not None and high is not None]
     assert len(hits) == 500 and 0.92 < np.mean(hits) < 0.98
 
@@ -378,20 +379,20 @@ def test_the_table_of_an_imitation_has_the_best_setting_first() -> None:
         "| 1.5 |",
         "| mlp | 100 [50, 150] | 110 [60, 160] |  |  |  | 0.75 | 3 |  |",
     ]
-    assert "Student" not in table and "95% interval, bootstrap" in table
+    assert "[95% interval, Student's t]" in table and "±" not in table
 
 
 def test_what_no_imitation_has_measured_has_no_column_and_two_runs_no_probability() -> None:
     made = ("a core", "python scripts/gail.py --seed 0..1", "abc")
     rows = [
-        Row("gail-x-1demo", "mlp", "return_iqm", 110.0, None, None, 2, *made),
+        Row("gail-x-1demo", "mlp", "return", 110.0, None, None, 2, *made),
         Row("gail-x-1demo", "mlp", "probability_kanerva_better", 0.75, None, None, 2, *made),
-        Row("gail-x-1demo", "kanerva", "return_iqm", 1250.0, 1150.0, 1350.0, 3, *made),
+        Row("gail-x-1demo", "kanerva", "return", 1250.0, 1150.0, 1350.0, 3, *made),
     ]
     table = with_tables("<!-- results: gail-x-1demo --><!-- /results -->", rows)
     lines = [line for line in table.splitlines() if line.startswith("| ")]
     assert lines == [
-        "|  | IQM | seeds |",
+        "|  | return | seeds |",
         "| --- | --: | --: |",
         "| kanerva | 1,250 [1,150, 1,350] | 3 |",
         "| mlp | 110 | 2 |",
@@ -411,7 +412,7 @@ def test_the_table_of_a_few_shot_comparison() -> None:
         "| bc |  |  |  |  |  |  |  | 0.500 ± 0.100 |  |  |",
         "| kanerva | 0.950 ± 0.015 |  |  |  |  |  | 2.000 ± 0.500 |  |  |  |",
     ]
-    assert "(bootstrap, a seed with all its tasks)" in table and "Student" not in table
+    assert "over seeds (Student's t)" in table
 
 
 def test_the_table_of_the_benchmarks() -> None:
@@ -499,5 +500,6 @@ def test_the_script_refuses_in_one_sentence(
 
 def test_a_command_names_no_folder_of_this_machine() -> None:
     given = ["--data-dir", "/a/b", "--run-dir=/c", "--seeds", "2", "--demos", "/d/e.npz"]
-    told = "python scripts/novelty.py --data-dir DIR --seeds 2 --demos e.npz"
+    given += ["--x=/y.npz"]
+    told = "python scripts/novelty.py --data-dir DIR --seeds 2 --demos e.npz --x=y.npz"
     assert command_of("novelty", given) == told

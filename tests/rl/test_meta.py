@@ -85,6 +85,18 @@ def test_what_is_forgotten_was_never_there() -> None:
     torch.testing.assert_close(_told(one), _told(other))
 
 
+def test_what_was_not_remembered_is_not_forgotten() -> None:
+    net = _net()
+    net.remember(_pairs(20, 1.0))
+    before = _told(net)
+    with pytest.raises(InputError, match="had not been remembered"):
+        net.forget(_pairs(30, -1.0, 1))
+    torch.testing.assert_close(_told(net), before, rtol=0, atol=0)
+    net.forget(_pairs(20, 1.0))
+    with pytest.raises(InputError, match="had not been remembered"):
+        net.forget(_pairs(20, 1.0))
+
+
 def test_merged_memories_are_one_written_by_both_teachers() -> None:
     one, other, both = _net(), _net(), _net()
     one.remember(_pairs(20, 1.0))
