@@ -84,14 +84,17 @@ RETURNS = {
     "P(kanerva better)": "probability_kanerva_better",
 }
 """The columns of an imitation and their metrics."""
-TOLD = (
-    "True return at the end: mean over seeds [95% interval, Student's t] and, of four or more, "
-    "interquartile mean (IQM) [bootstrap; of five it holds the truth some 89% of the time]; over "
-    "the last tenth of the steps; and, actions drawn where they are the policy's mean elsewhere, "
-    "over training's last 100 episodes. Of what was shown: 0% is a random policy, 100% the "
-    "demonstrations. P(kanerva better): how often a run of it ends above one of the row. Minutes "
-    "of a run on a core."
-)
+NOTES = {
+    "IQM": "IQM: interquartile mean of four seeds or more [bootstrap; of five it holds the truth "
+    "some 89% of the time].",
+    "last tenth": "Last tenth: mean over that of the steps.",
+    "actions drawn": "Actions drawn: over training's last 100 episodes; elsewhere an action is the "
+    "policy's mean.",
+    "of what was shown": "Of what was shown: 0% is a random policy, 100% the demonstrations.",
+    "P(kanerva better)": "P(kanerva better): how often a run of it ends above one of the row.",
+    "minutes": "Minutes: of a run on a core.",
+}
+"""What is said of a column under the table."""
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(r"<!-- results: (\S+) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S)
 FOLDED = """<details><summary>Commands (0..4: one for each; DIR: where the data lie)</summary>
@@ -184,7 +187,9 @@ def _returns(rows: Sequence[Row]) -> list[str]:
     head = ["", *RETURNS, "seeds", "minutes"]
     filled = [i for i in range(len(head)) if not i or any(row[i] for row in cells)]
     head, *cells = [[row[i] for i in filled] for row in [head, *cells]]
-    return [_table(head, cells, words=1), f"{TOLD} {_provenance(ruling)}"]
+    told = ["True return at the end, mean over seeds [95% interval, Student's t]."]
+    told += [note for column, note in NOTES.items() if column in head]
+    return [_table(head, cells, words=1), " ".join([*told, _provenance(ruling)])]
 
 
 def _spread(row: Row | None) -> str:
