@@ -6,9 +6,7 @@ benchmark goes on where it stood. Runs stand side by side, one process and one t
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from agents.config import GailConfig
 from agents.gail import imitate
 from agents.record import record
 from agents.runs import read_runs
+from agents.side_by_side import side_by_side
 from agents.task import load_task
 from km_rl.errors import InputError, check_seeds
 from km_rl.train.recipe import at_least
@@ -154,19 +153,10 @@ def run(benchmark: Benchmark, tell: Callable[[str], None] = print) -> list[Path]
     """
     benchmark.validate()
     load_task(benchmark.configs[0].resolved())  # refuse bad input once, before any process starts
-    for config, done in _ended(benchmark):
+    ended = side_by_side(_imitate, benchmark.configs, benchmark.workers)
+    for done, config in enumerate(ended, start=1):
         tell(f"{done} of {len(benchmark.configs)}: {config.folder}")
     return [config.folder for config in benchmark.configs]
-
-
-def _ended(benchmark: Benchmark) -> Iterator[tuple[GailConfig, int]]:
-    """Each run as it ends, and how many have."""
-    spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(benchmark.workers, spawned) as pool:
-        made = {pool.submit(_imitate, config): config for config in benchmark.configs}
-        for done, future in enumerate(as_completed(made), start=1):
-            future.result()
-            yield made[future], done
 
 
 def _imitate(config: GailConfig) -> None:

@@ -18,9 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from agents.forgetting import ARMS, forgetting
 from agents.generator import ppo_settings
 from agents.record import COLUMNS
 from agents.runs import Curve
+from agents.side_by_side import side_by_side
 from agents.task import load_task
 from envs.demos import shipped
 from km_rl.errors import InputError, check_seeds, make_folder, written_beside
@@ -124,9 +123,10 @@ class Forgetting:
             )
         return curve
 
-    def learn(self, arm: str, seed: int) -> None:
-        """Make a run, and keep its curve."""
+    def learn(self, one: tuple[str, int]) -> None:
+        """Make the run of an arm and a seed, and keep its curve."""
         torch.set_num_threads(1)
+        arm, seed = one
         curve = forgetting(self.config(seed), self.bad, arm)
         made = {"hardware": hardware("cpu"), "commit": commit()}
         told = {"given": self.given(), **curve._asdict(), **made}
@@ -155,12 +155,8 @@ def run(benchmark: Forgetting, tell: Callable[[str], None] = print) -> Curves:
     for one in runs:
         if one not in missing:
             tell(_line(benchmark, *one))
-    spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(benchmark.workers, spawned) as pool:
-        futures = {pool.submit(benchmark.learn, *one): one for one in missing}
-        for future in as_completed(futures):
-            future.result()
-            tell(_line(benchmark, *futures[future]))
+    for one in side_by_side(benchmark.learn, missing, benchmark.workers):
+        tell(_line(benchmark, *one))
     curves = {arm: [_ended(benchmark, arm, seed) for seed in benchmark.seeds] for arm in ARMS}
     _draw(curves, benchmark, benchmark.run_dir / FIGURE)
     return curves

@@ -85,11 +85,11 @@ RETURNS = {
 }
 """The columns of an imitation and their metrics."""
 NOTES = {
-    "IQM": "IQM: interquartile mean of four seeds or more [bootstrap; of five it holds the truth "
-    "some 89% of the time].",
+    "IQM": "IQM: the interquartile mean of four seeds or more [bootstrap; of five it holds the "
+    "truth some 89% of the time].",
     "last tenth": "Last tenth: mean over that of the steps.",
-    "actions drawn": "Actions drawn: over training's last 100 episodes; elsewhere an action is the "
-    "policy's mean.",
+    "actions drawn": "Actions drawn: over training's last 100 episodes; elsewhere an action is "
+    "the policy's mean.",
     "of what was shown": "Of what was shown: 0% is a random policy, 100% the demonstrations.",
     "P(kanerva better)": "P(kanerva better): how often a run of it ends above one of the row.",
     "minutes": "Minutes: of a run on a core.",

@@ -30,7 +30,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
         return Curve([0, config.steps], [-1.5, len(arm) + config.seed])
 
     monkeypatch.setattr(benchmark, "forgetting", forgetting)
-    monkeypatch.setattr(benchmark, "ProcessPoolExecutor", lambda n, _: ThreadPoolExecutor(n))
+    monkeypatch.setattr(
+        "agents.side_by_side.ProcessPoolExecutor", lambda n, _: ThreadPoolExecutor(n)
+    )
     return made
 
 

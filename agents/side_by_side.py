@@ -1,0 +1,37 @@
+"""Runs side by side, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
+from typing import TypeVar
+
+Job = TypeVar("Job")
+
+
+def side_by_side(make: Callable[[Job], None], jobs: Iterable[Job], workers: int) -> Iterator[Job]:
+    """Each job as it ends.
+
+    None begins before there is room for it, so that after an error or Ctrl-C, which the runs under
+    way hear too, no other begins.
+
+    Args:
+        make: does a job; a function of a module, for it is sent to another process.
+        workers: how many at a time.
+
+    Raises:
+        Exception: that of the first job that fails, when those under way have ended.
+    """
+    waiting = iter(jobs)
+    running: dict[Future[None], Job] = {}
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        while True:
+            for job in islice(waiting, workers - len(running)):
+                running[pool.submit(make, job)] = job
+            if not running:
+                return
+            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                ended.result()
+                yield running.pop(ended)
