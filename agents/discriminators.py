@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from km_rl.nn.mlp import mlp
-from km_rl.rl.episodes import RunningStats
 from km_rl.rl.pile import Pile
+from km_rl.rl.stats import RunningStats
 
 HIDDEN = 100
 

@@ -32,7 +32,7 @@ from imitation.data.types import Trajectory, TrajectoryWithRew
 
 from envs.make import KNOWN, family
 from km_rl.errors import InputError, written_beside
-from km_rl.rl.episodes import pairs
+from km_rl.rl.sources import pairs
 
 SHIPPED, HELD_OUT = Path(__file__).parent / "demonstrations", "held-out"
 ARRAYS = ("obs", "acts", "rews", "terminal", "traj_starts", "indices")

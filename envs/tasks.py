@@ -33,7 +33,8 @@ from envs.cheetah import FASTEST, VelocityPolicy, nearness
 from envs.demos import check, check_env, load
 from envs.make import env_id
 from km_rl.errors import InputError, at_least_one
-from km_rl.rl.episodes import Pairs, pairs
+from km_rl.rl.episodes import Pairs
+from km_rl.rl.sources import pairs
 from km_rl.rl.tasks import Task, halves
 
 Name = Literal["pointnav", "pendulum", "halfcheetah-velocity", "halfcheetah-gait"]

@@ -52,8 +52,9 @@ from agents.generator import ppo_settings
 from envs.pointnav import SIMULATED
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
-from km_rl.rl.episodes import Pairs, pairs
+from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
+from km_rl.rl.sources import pairs
 from km_rl.rl.tasks import Tasks
 from km_rl.train.run import commit
 

@@ -26,8 +26,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from agents.few_shot.scores import paid
 from envs.tasks import POLICY_PAIRS, Family, some
 from km_rl.errors import InputError, make_folder, written_beside
-from km_rl.rl.episodes import Pairs, pairs
+from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
+from km_rl.rl.sources import pairs
 from km_rl.rl.tasks import Task
 
 COUNT = 8

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from km_rl.rl.batches import ExpertBatches
     from km_rl.rl.callbacks import KanervaCallback, attach
     from km_rl.rl.discriminator import Discriminator
-    from km_rl.rl.episodes import Pairs, pairs
+    from km_rl.rl.episodes import Pairs
     from km_rl.rl.meta import MetaDiscriminator
     from km_rl.rl.meta_reward_net import FewShotRewardNet, ObserveRollouts
     from km_rl.rl.meta_training import MetaRecipe
     from km_rl.rl.options import Options
     from km_rl.rl.resume import SaveTraining, resume_training
     from km_rl.rl.reward_net import KanervaRewardNet
+    from km_rl.rl.sources import pairs
     from km_rl.rl.tasks import Task
 
 _HOME = {
@@ -36,7 +37,7 @@ _HOME = {
     "SaveTraining": "km_rl.rl.resume",
     "Task": "km_rl.rl.tasks",
     "attach": "km_rl.rl.callbacks",
-    "pairs": "km_rl.rl.episodes",
+    "pairs": "km_rl.rl.sources",
     "resume_training": "km_rl.rl.resume",
 }
 __all__ = [

@@ -25,12 +25,12 @@ from torch.nn.functional import softplus
 from km_rl.core.memory import Memory
 from km_rl.core.natural import NaturalMemory
 from km_rl.rl.channel import Channel
-from km_rl.rl.episodes import RunningStats
 from km_rl.rl.evidence import EXPERT, POLICY, Evidence, consult
 from km_rl.rl.heads import LeastSquares, Ratio, softplus_inverse
 from km_rl.rl.options import Options
 from km_rl.rl.pile import Pile
 from km_rl.rl.scorer import Scorer
+from km_rl.rl.stats import RunningStats
 
 FEW = 64
 """Rows up to which numpy is faster than torch."""

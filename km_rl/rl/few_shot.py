@@ -17,8 +17,9 @@ from torch import Tensor
 
 from km_rl.errors import InputError
 from km_rl.nn.weights import SelfDescribing
-from km_rl.rl.episodes import RunningStats, pairs
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
+from km_rl.rl.sources import pairs
+from km_rl.rl.stats import RunningStats
 from km_rl.rl.tasks import Task, Tasks, rows_of
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class FewShot(SelfDescribing):
         raise NotImplementedError
 
     def remember(self, source: Any) -> None:
-        """Take in pairs of an expert: whatever `km_rl.rl.episodes.pairs` understands.
+        """Take in pairs of an expert: whatever `km_rl.rl.sources.pairs` understands.
 
         Raises:
             InputError: what `pairs` refuses, or pairs of another environment.

@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from km_rl.errors import InputError
-from km_rl.rl.episodes import Pairs, pairs
+from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
+from km_rl.rl.sources import pairs
 
 
 class FewShotRewardNet(RewardNet):
@@ -54,7 +55,7 @@ class FewShotRewardNet(RewardNet):
         return self.model(torch.cat([state.flatten(1), action.flatten(1)], -1).float())
 
     def remember(self, demonstrations: Any) -> None:
-        """Take in pairs of an expert; errors as `km_rl.rl.episodes.pairs`."""
+        """Take in pairs of an expert; errors as `km_rl.rl.sources.pairs`."""
         self.model.remember(self._pairs(demonstrations))
 
     def forget(self, demonstrations: Any) -> None:

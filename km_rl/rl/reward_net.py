@@ -23,10 +23,11 @@ from torch.nn.functional import softplus
 from km_rl.errors import InputError
 from km_rl.nn.weights import fill, load_weights, save_weights
 from km_rl.rl.discriminator import Discriminator
-from km_rl.rl.episodes import Pairs, pairs
+from km_rl.rl.episodes import Pairs
 from km_rl.rl.evidence import EXPERT, POLICY
 from km_rl.rl.options import Options
 from km_rl.rl.pile import distinct
+from km_rl.rl.sources import pairs
 
 RewardMap = Literal["softplus", "logit", "conformal"]
 REWARD_MAPS = ("softplus", "logit", "conformal")
@@ -145,7 +146,7 @@ class KanervaRewardNet(RewardNet):
         return torch.cat([part.flatten(1).float() for part in parts], -1)
 
     def remember(self, demonstrations: Any) -> None:
-        """Write an expert's demonstrations: whatever `km_rl.rl.episodes.pairs` understands.
+        """Write an expert's demonstrations: whatever `km_rl.rl.sources.pairs` understands.
 
         Pairs that are remembered already change nothing.
 

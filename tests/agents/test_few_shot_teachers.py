@@ -15,9 +15,9 @@ from agents.few_shot.config import FewShotConfig
 from agents.few_shot.teachers import Teachers, distances, taught
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
-from km_rl.rl.episodes import pairs
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe
+from km_rl.rl.sources import pairs
 
 RECIPE = MetaRecipe(6, 3, 4, 16, 24, 8)
 

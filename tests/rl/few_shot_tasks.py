@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from km_rl.rl.episodes import Pairs, pairs
+from km_rl.rl.episodes import Pairs
+from km_rl.rl.sources import pairs
 from km_rl.rl.tasks import Task
 
 STATE, ACTION = 3, 2

@@ -17,7 +17,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import Tensor
 
 from km_rl.errors import InputError
-from km_rl.rl.episodes import Pairs, RunningStats, draw, pairs, split
+from km_rl.rl.episodes import Pairs, draw, split
+from km_rl.rl.sources import pairs
+from km_rl.rl.stats import RunningStats
 
 EPISODE = 13
 VECTOR = spaces.Box(-np.inf, np.inf, (2,), np.float32)
