@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from pathlib import Path
 
@@ -15,13 +14,14 @@ from stable_baselines3 import PPO
 from agents.config import GailConfig
 from agents.logbook import RoundMeans
 from agents.task import Task
-from km_rl.errors import InputError, written_beside
+from km_rl.nn.saves import damaged, load_state, save_state
 from km_rl.nn.weights import fill
 from km_rl.rl.batches import ExpertBatches
 
 BATCH = 256
 BATCHES_A_ROUND = 16
 TRAINING = "training.pt"
+OF = "behavioural cloning"
 
 
 class Cloning:
@@ -74,10 +74,7 @@ class Cloning:
             "optimiser": self.bc.optimizer.state_dict(),
             "steps": self.steps,
         }
-        whole = io.BytesIO()
-        torch.save(state, whole)
-        with written_beside(folder / TRAINING) as beside:
-            beside.write_bytes(whole.getbuffer())
+        save_state(folder / TRAINING, state)
 
     def resume(self, folder: Path) -> None:
         """The order of the pairs begins anew.
@@ -88,15 +85,10 @@ class Cloning:
         path = folder / TRAINING
         if not path.exists():
             return
+        saved = load_state(path, ("policy", "optimiser", "steps"), OF)
+        fill(self.learner.policy, saved["policy"], path)
         try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-            fill(self.learner.policy, saved["policy"], path)
             self.bc.optimizer.load_state_dict(saved["optimiser"])
             self.steps = int(saved["steps"])
-        except InputError:
-            raise
         except Exception as error:  # a file can be broken in any way
-            raise InputError(
-                f"'{path}' is not a whole save of behavioural cloning: "
-                f"delete the folder and train again, or use --name NEW."
-            ) from error
+            raise damaged(path, OF) from error

@@ -28,7 +28,6 @@ the seed and the steps done.
 
 from __future__ import annotations
 
-import io
 import math
 import sys
 import time
@@ -51,7 +50,8 @@ from agents.logbook import Logbook
 from agents.true_return import TrueReturn
 from envs.demos import save
 from envs.make import env_id, make_vec
-from km_rl.errors import InputError, NonFiniteError, written_beside
+from km_rl.errors import InputError, NonFiniteError
+from km_rl.nn.saves import load_state, save_state
 from km_rl.nn.weights import fill, load_weights, save_weights
 from km_rl.rl.ring import Ring
 from km_rl.train.recipe import at_least
@@ -182,10 +182,7 @@ def checkpoint(model: SAC, path: Path) -> None:
         "replay": Ring.of_generator(model.replay_buffer).state(),
         "counters": {name: getattr(model, name) for name in COUNTERS},
     }
-    whole = io.BytesIO()
-    torch.save(state, whole)
-    with written_beside(path) as beside:
-        beside.write_bytes(whole.getbuffer())
+    save_state(path, state)
 
 
 def resume(model: SAC, path: Path, seed: int) -> None:
@@ -194,7 +191,7 @@ def resume(model: SAC, path: Path, seed: int) -> None:
     Raises:
         InputError: the file is not whole, or of a model with other sizes.
     """
-    saved = _read(path)
+    saved = load_state(path, KEYS, "an expert's training")
     fill(model.policy, saved["parameters"]["policy"], path)
     try:
         model.set_parameters(saved["parameters"], device=model.device)
@@ -337,15 +334,3 @@ def _trajectories(config: ExpertConfig, model: SAC) -> list[TrajectoryWithRew]:
     )
     cut = [bool(t.infos[-1].get("TimeLimit.truncated")) for t in found]  # type: ignore[index]
     return [replace(t, terminal=not c, infos=None) for t, c in zip(found, cut, strict=True)]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The saved dictionary: tensors and plain values only, so that nothing in it can run."""
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: saved[key] for key in KEYS}
-    except Exception as error:  # a file can be broken in any way
-        raise InputError(
-            f"'{path}' is not a whole checkpoint of an expert: "
-            f"delete the folder and train again, or use --name NEW."
-        ) from error

@@ -5,7 +5,6 @@ The policies are kept when agents have learned, so a strip can be drawn later an
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Mapping
@@ -15,7 +14,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -24,8 +22,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from agents.generator import ppo, ppo_settings
 from agents.true_return import SEED
 from envs.make import env_id, make_vec
-from km_rl.errors import make_folder, written_beside
+from km_rl.errors import InputError, make_folder
 from km_rl.evaluate.figures import STYLE, WIDTH
+from km_rl.nn.saves import load_state, save_state
 
 FRAMES, FIRST, EVERY = 8, 500, 3
 """Frames of a row, the step of the first, and the steps between two: a stride or two."""
@@ -38,17 +37,14 @@ class NoFilm(RuntimeError):
 def keep(path: Path, of: Mapping[str, Any], learner: BaseAlgorithm) -> None:
     """Write a policy, and what it is of; errors as `written_beside`."""
     make_folder(path.parent)
-    whole = io.BytesIO()
-    torch.save({"of": dict(of), "policy": learner.policy.state_dict()}, whole)
-    with written_beside(path) as beside:
-        beside.write_bytes(whole.getbuffer())
+    save_state(path, {"of": dict(of), "policy": learner.policy.state_dict()})
 
 
 def kept(path: Path, of: Mapping[str, Any], env: str) -> BaseAlgorithm | None:
     """The agent that `keep` wrote; None where there is none, or one of something else."""
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # no file, or one that is broken in any way
+        saved = load_state(path, ("of", "policy"), "an agent")
+    except InputError:  # no file, or no whole one
         return None
     if saved["of"] != of:
         return None

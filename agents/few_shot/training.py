@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import sys
@@ -32,7 +31,8 @@ from agents.few_shot.learners import with_learners
 from agents.few_shot.settings import MEMORY, SETTINGS, build
 from agents.logbook import Logbook
 from envs.tasks import Family
-from km_rl.errors import InputError, NonFiniteError, written_beside
+from km_rl.errors import InputError, NonFiniteError
+from km_rl.nn.saves import damaged, load_state, save_state
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
 from km_rl.rl.tasks import Tasks
@@ -40,6 +40,7 @@ from km_rl.train.signals import noted_signals
 
 TRAINING, MODEL, LEARNERS = "training.pt", "model.safetensors", "learners"
 LOG_EVERY, SAVE_EVERY = 50, 500
+OF = "this meta-training"
 
 
 @dataclass(frozen=True)
@@ -159,10 +160,7 @@ def _steps(
 
 def save(training: MetaTraining, path: Path) -> None:
     """Write all that `resume` needs; it appears whole or not."""
-    whole = io.BytesIO()
-    torch.save(training.state(), whole)
-    with written_beside(path) as beside:
-        beside.write_bytes(whole.getbuffer())
+    save_state(path, training.state())
 
 
 def resume(training: MetaTraining, path: Path) -> None:
@@ -173,13 +171,11 @@ def resume(training: MetaTraining, path: Path) -> None:
     """
     if not path.exists():
         return
+    saved = load_state(path, training.state(), OF)
     try:
-        training.restore(torch.load(path, map_location="cpu", weights_only=True))
+        training.restore(saved)
     except Exception as error:  # a file can be broken in any way
-        raise InputError(
-            f"'{path}' is not a whole save of this meta-training: delete its folder, or give "
-            f"another --run-dir."
-        ) from error
+        raise damaged(path, OF) from error
 
 
 def _bar(training: MetaTraining, config: MetaConfig) -> Any:

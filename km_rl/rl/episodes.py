@@ -17,8 +17,8 @@ where the one before it ended, and neighbours nearly repeat one another. Hence
     stats.freeze()
     episodes = stats(draw(train.every(20), B=16, T=32, generator=generator))
 
-Axes: ``N`` pairs, ``B`` episodes, ``T`` pairs in one; ``Ds``, ``Da`` and ``D`` numbers in a state, an
-action and a pair.
+Axes: ``N`` pairs, ``B`` episodes, ``T`` pairs in one; ``Ds``, ``Da`` and ``D`` numbers in a state,
+an action and a pair.
 """
 
 from __future__ import annotations

@@ -19,7 +19,6 @@ episode returns, and callbacks.
 
 from __future__ import annotations
 
-import io
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from km_rl.errors import InputError, at_least_one, make_folder, written_beside
+from km_rl.errors import InputError, at_least_one, make_folder
+from km_rl.nn.saves import load_state, save_state
 from km_rl.nn.weights import fill, save_weights
 from km_rl.rl.attached import TrainerCallback
 from km_rl.rl.reward_net import KanervaRewardNet
@@ -101,11 +101,8 @@ def save_training(trainer: AdversarialTrainer, folder: str | Path) -> None:
         InputError: the folder cannot be written.
     """
     folder = Path(folder)
-    whole = io.BytesIO()
-    torch.save(_state(trainer), whole)
     make_folder(folder)
-    with written_beside(folder / TRAINING) as beside:
-        beside.write_bytes(whole.getbuffer())
+    save_state(folder / TRAINING, _state(trainer))
     net, path = trainer._reward_net, folder / DISCRIMINATOR
     if isinstance(net, KanervaRewardNet):
         net.save(path)
@@ -126,7 +123,7 @@ def resume_training(trainer: AdversarialTrainer, folder: str | Path) -> int:
     path = Path(folder) / TRAINING
     if not path.exists():
         return 0
-    saved = _read(path)
+    saved = load_state(path, KEYS, "an adversarial training")
     for what, kind in _kinds(trainer).items():
         if saved["kinds"].get(what) != kind:
             raise InputError(
@@ -222,15 +219,3 @@ def _restore_streams(state: dict[str, Any]) -> None:
     name, key, *rest = state["numpy"]
     np.random.set_state((name, np.array(key, dtype=np.uint32), *rest))
     random.setstate(state["python"])
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The saved dictionary: tensors and plain values only, so that nothing in it can run."""
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: saved[key] for key in KEYS}
-    except Exception as error:  # a file can be broken in any way
-        raise InputError(
-            f"'{path}' is not a whole save of an adversarial training ({type(error).__name__}): "
-            f"give another folder, or train again in a new one."
-        ) from error

@@ -7,8 +7,6 @@ process dies between the two files it is merely one checkpoint newer.
 
 from __future__ import annotations
 
-import io
-import pickle
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,23 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError
+from km_rl.nn.saves import damaged, load_state, save_state
 from km_rl.nn.weights import fill, save_weights
 
 TRAINING = "training.pt"
 WEIGHTS = "model.safetensors"
-BROKEN = (
-    RuntimeError,
-    EOFError,
-    OSError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    AssertionError,
-    pickle.UnpicklingError,
-)
-"""What torch raises on a file that was cut off or changed."""
+KEYS = ("kind", "model", "optimiser", "progress", "streams")
+OF = "a training of km_rl"
 
 
 @dataclass
@@ -95,10 +84,7 @@ def save_checkpoint(
         "progress": asdict(progress),
         "streams": streams,
     }
-    whole = io.BytesIO()
-    torch.save(state, whole)
-    with written_beside(folder / TRAINING) as beside:
-        beside.write_bytes(whole.getbuffer())
+    save_state(folder / TRAINING, state)
 
 
 def load_checkpoint(
@@ -107,13 +93,13 @@ def load_checkpoint(
     """Fill model and optimiser from the folder; None if it holds no checkpoint.
 
     Raises:
-        InputError: the file is not a whole checkpoint, or is one of another kind of model, of
+        InputError: the file is no whole save, or is one of another kind of model, of
             other shapes or of another number of processes.
     """
     path = folder / TRAINING
     if not path.exists():
         return None
-    saved = _read(path)
+    saved = load_state(path, KEYS, OF)
     kind = _identity(model)[0]
     if saved["kind"] != kind:
         raise InputError(
@@ -129,24 +115,8 @@ def load_checkpoint(
     try:
         optimiser.load_state_dict(saved["optimiser"])
         return Progress(**saved["progress"]), saved["streams"]
-    except BROKEN as error:
-        raise _broken(path) from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The saved dictionary: tensors and plain values only, so that nothing in it can run."""
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: saved[key] for key in ("kind", "model", "optimiser", "progress", "streams")}
-    except BROKEN as error:
-        raise _broken(path) from error
-
-
-def _broken(path: Path) -> InputError:
-    return InputError(
-        f"'{path}' is not a complete checkpoint of km_rl: "
-        f"delete the folder and train again, or use --name NEW."
-    )
+    except Exception as error:  # a file can be broken in any way
+        raise damaged(path, OF) from error
 
 
 def _identity(model: nn.Module) -> tuple[str, dict[str, Any]]:

@@ -155,7 +155,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"buffer of 120 rows where it has 90"):
         resume(learner(_config(tmp_path, steps=90)), path, 0)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"training\.pt' is not a whole checkpoint"):
+    with pytest.raises(InputError, match=r"training\.pt' is not a whole save of an expert's"):
         resume(model, path, 0)
 
 

@@ -54,7 +54,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
 def test_a_cut_off_checkpoint_is_refused(finished: Path, keep: int) -> None:
     path = finished / "training.pt"
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match="not a complete checkpoint"):
+    with pytest.raises(InputError, match="not a whole save of a training"):
         load(finished)
 
 
@@ -65,11 +65,11 @@ class Trap:
 
 def test_a_checkpoint_cannot_run_code(finished: Path) -> None:
     (finished / "training.pt").write_bytes(pickle.dumps(Trap(), protocol=2))
-    with pytest.raises(InputError, match="not a complete checkpoint"):
+    with pytest.raises(InputError, match="not a whole save of a training"):
         load(finished)
     for content in ({"kind": Trap()}, torch.zeros(3), [1, 2]):
         torch.save(content, finished / "training.pt")
-        with pytest.raises(InputError, match="not a complete checkpoint"):
+        with pytest.raises(InputError, match="not a whole save of a training"):
             load(finished)
 
 

@@ -1,0 +1,41 @@
+"""A training as it stands, on disk: tensors and plain values, of which nothing can run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from km_rl.errors import InputError, written_beside
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write it whole or not at all; errors as `written_beside`."""
+    whole = io.BytesIO()  # a full disk is then met by what can tell of it
+    torch.save(dict(state), whole)
+    with written_beside(path) as beside:
+        beside.write_bytes(whole.getbuffer())
+
+
+def load_state(path: Path, keys: Iterable[str], of: str) -> dict[str, Any]:
+    """The values under ``keys`` of what `save_state` wrote, on the CPU.
+
+    Raises:
+        InputError: the file cannot be read, or is no whole save ``of`` this.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: saved[key] for key in keys}
+    except Exception as error:  # a file can be broken in any way
+        raise damaged(path, of) from error
+
+
+def damaged(path: Path, of: str) -> InputError:
+    """What is said of a file that is no whole save."""
+    return InputError(
+        f"'{path}' is not a whole save of {of}: delete its folder and train again, or train in "
+        f"another one."
+    )
