@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.config import GailConfig
 from agents.discriminators import HIDDEN, Bottleneck, Nearest, perceptron
-from agents.generator import ppo, ppo_settings, sac
+from agents.generator import PpoSettings, ppo, ppo_settings, sac
 from agents.logbook import RoundMeans
 from agents.task import Task
 from envs.make import make_vec
@@ -76,6 +76,13 @@ class Adversary:
     @property
     def model(self) -> torch.nn.Module:
         return self.net
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        own = {"batch": BATCH, "discriminator_learning_rate": LEARNING_RATE}
+        if self.config.generator == "sac":
+            return {**own, "round_steps": SAC_ROUND}
+        return {**own, **asdict(_ppo_settings(self.config))}
 
     def round(self) -> dict[str, float]:
         """Act and learn, then let the discriminator learn.
@@ -191,10 +198,14 @@ def _timed(laps: list[float]) -> Iterator[None]:
 def _learner(config: GailConfig, venv: VecEnv) -> PPO | SAC:
     if config.generator == "sac":
         return sac(venv, config.seed)
+    return ppo(venv, config.seed, _ppo_settings(config))
+
+
+def _ppo_settings(config: GailConfig) -> PpoSettings:
     settings = ppo_settings(config.env)
-    if config.log_std_init is not None:
-        settings = replace(settings, log_std_init=config.log_std_init)
-    return ppo(venv, config.seed, settings)
+    if config.log_std_init is None:
+        return settings
+    return replace(settings, log_std_init=config.log_std_init)
 
 
 def _discriminator(config: GailConfig, venv: VecEnv, width: int) -> RewardNet:

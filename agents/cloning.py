@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,6 +60,10 @@ class Cloning:
     @property
     def model(self) -> torch.nn.Module:
         return self.learner.policy
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return {"batch": BATCH}
 
     def round(self) -> dict[str, float]:
         self.learner.policy.set_training_mode(True)

@@ -48,6 +48,10 @@ class Imitator(Protocol):
     def steps(self) -> int:
         """Of all rounds so far."""
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What decides how it learns and is no setting of the run."""
+
     def round(self) -> dict[str, float]:
         """Learn for a round; what it logs, under the keys of `agents.logbook`."""
 
@@ -82,7 +86,8 @@ def imitate(config: GailConfig) -> Path:
             )
         # An ended run goes on if more steps are asked for, unless a rate depends on their number.
         grows = set() if config.anneal else {"steps"}
-        book = Logbook(config, imitator.model, task.facts, grows)
+        facts = {**task.facts, "recipe": imitator.recipe}
+        book = Logbook(config, imitator.model, facts, grows)
         imitator.resume(config.folder)
         book.start(imitator.steps)
         try:

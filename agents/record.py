@@ -29,6 +29,7 @@ several sittings. The metrics of a setting in summary.csv:
 from __future__ import annotations
 
 import csv
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -109,6 +110,12 @@ def _check_alike(group: Sequence[Imitation], before: Row | None) -> None:
     made = dict.fromkeys(map(command, group))
     if before is not None:
         made[before.command.rpartition(" --seed ")[0]] = None
+    recipes = {json.dumps(run.fact("recipe"), sort_keys=True) for run in group} - {"null"}
+    if len(recipes) > 1:
+        raise InputError(
+            f"Runs of one setting were made by the recipes {' and '.join(sorted(recipes))}: give "
+            f"runs of one, or record them under another name."
+        )
     if len(made) > 1:
         told = "' and '".join(made)
         raise InputError(

@@ -209,4 +209,6 @@ def _conditions(runs: Sequence[Imitation]) -> str:
 def _fact(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {_fact(x)}" for name, x in value.items())
     return f"{value:,.6g}" if isinstance(value, float) else str(value)

@@ -72,7 +72,8 @@ class Run:
     Args:
         folder: made if it does not exist; if it does, the run is resumed.
         config: every setting of the run.
-        about: facts that are recorded with a new run, see `describe`.
+        about: facts that are recorded with a new run, see `describe`. Under "recipe" may stand
+            what decides a run and is no setting of it: another recipe is not gone on with.
         grows: settings that a resumed run may raise: numbers of which more is only longer.
 
     Raises:
@@ -170,12 +171,24 @@ class Run:
                     f"'{self.folder}' holds a run with {name} = {held!r} where this "
                     f"command has {given!r}: use --name NEW, or delete the folder."
                 )
+        _check_recipe(self.folder, saved.get("about") or {}, about)
         if grown:
             self._grown = {**saved, **grown, "about": _both(saved.get("about") or {}, about)}
 
     def _keep(self, config: Mapping[str, Any]) -> None:
         with written_beside(self.folder / "config.json") as beside:
             beside.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _check_recipe(folder: Path, made: Mapping[str, Any], making: Mapping[str, Any]) -> None:
+    """Refuse to go on by another recipe; a run that does not tell its own goes on."""
+    before, now = made.get("recipe") or {}, making.get("recipe") or {}
+    changed = sorted(name for name in before if before[name] != now.get(name))
+    if changed:
+        raise InputError(
+            f"'{folder}' holds a run that was made with another recipe than this version's "
+            f"({', '.join(changed)}): use --name NEW, or go on with commit {made.get('commit')}."
+        )
 
 
 def _both(before: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:

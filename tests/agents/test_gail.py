@@ -388,6 +388,16 @@ def test_a_run_of_a_version_without_a_setting_goes_on_at_its_default(
         imitate(replace(longer, updates=9))
 
 
+def test_a_run_by_another_recipe_is_not_gone_on_with(
+    demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = _config(demos, tmp_path, steps=ROUND)
+    imitate(config)
+    monkeypatch.setitem(PPO_SETTINGS, "Pendulum", replace(PPO_SETTINGS["Pendulum"], gamma=0.5))
+    with pytest.raises(InputError, match=r"another recipe than this version's \(gamma\)"):
+        imitate(config)
+
+
 def test_a_discriminator_of_another_environment(demos: Path, tmp_path: Path) -> None:
     folder = imitate(_config(demos, tmp_path, steps=ROUND))
     cart = _invented(tmp_path / "cart.npz", "CartPole", 500)

@@ -126,3 +126,14 @@ def test_a_damaged_file_is_not_added_to(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be read .* restore it from git"):
         record({"kanerva": _runs(tmp_path / "a", [1])}, place.name, tmp_path)
     assert json.loads((tmp_path / "a" / "0" / "config.json").read_text())["steps"] == 200
+
+
+def test_runs_of_different_recipes_are_not_recorded_as_one(tmp_path: Path) -> None:
+    runs = read_runs(
+        [
+            finished(tmp_path / str(seed), 1, 2, seed=seed, facts={**FACTS, "recipe": {"x": seed}})
+            for seed in range(2)
+        ]
+    )
+    with pytest.raises(InputError, match=r"made by the recipes .*give runs of one"):
+        record({"kanerva": runs}, "gail-x-1demo", tmp_path / "results")
