@@ -15,6 +15,8 @@ from agents.runs import Curve
 from km_rl.evaluate.figures import COLOURS, OTHER_COLOURS, STYLE, WIDTH
 from km_rl.evaluate.spread import FEWEST, mean
 
+FORMS = ("-", "--", ":")
+"""Of lines, when the colours begin again."""
 PALETTE = (*COLOURS.values(), *OTHER_COLOURS)
 MARKS = {"expert": (0, (5, 2)), "random policy": (0, (1, 2))}
 """Returns that are drawn as a line across, and how it is dashed."""
@@ -40,8 +42,9 @@ def returns(
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
         axes = figure.subplots()
-        for (label, runs), colour in zip(settings.items(), cycle(PALETTE), strict=False):
-            _mean_and_band(axes, label, runs, colour)
+        looks = ((colour, form) for form in cycle(FORMS) for colour in PALETTE)
+        for (label, runs), look in zip(settings.items(), looks, strict=False):
+            _mean_and_band(axes, label, runs, *look, alpha=min(0.18, 0.8 / len(settings)))
         for label, value in marks.items():
             if value is not None:
                 axes.axhline(value, color="#777777", lw=1, ls=MARKS[label], label=label)
@@ -54,18 +57,20 @@ def returns(
     return figure
 
 
-def _mean_and_band(axes: Axes, label: str, runs: Sequence[Curve], colour: str) -> None:
+def _mean_and_band(
+    axes: Axes, label: str, runs: Sequence[Curve], colour: str, form: str, alpha: float
+) -> None:
     steps = sorted(set.intersection(*(set(run.steps) for run in runs)))
     at = [dict(zip(*run, strict=True)) for run in runs]
     values = np.array([[one[step] for one in at] for step in steps])
     named = f"{label} (n = {len(runs)})" if len(runs) > 1 else label
     if len(steps) == 1:
-        axes.axhline(values.mean(), color=colour, lw=1.6, label=named)
+        axes.axhline(values.mean(), color=colour, ls=form, lw=1.6, label=named)
         return
-    axes.plot(steps, values.mean(1), color=colour, lw=1.6, label=named)
+    axes.plot(steps, values.mean(1), color=colour, ls=form, lw=1.6, label=named)
     if len(runs) >= FEWEST:
         bands = np.array([mean(x) for x in values])
-        axes.fill_between(steps, bands[:, 1], bands[:, 2], color=colour, alpha=0.18, lw=0)
+        axes.fill_between(steps, bands[:, 1], bands[:, 2], color=colour, alpha=alpha, lw=0)
 
 
 def panels(shown: Mapping[str, Mapping[str, Curve]]) -> Figure:
