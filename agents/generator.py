@@ -1,9 +1,8 @@
 """PPO and SAC as they learn from a discriminator's reward.
 
 Learning rates are constant, for inside imitation's GAIL a schedule never moves; `agents.adversary`
-lets one fall where it is asked to. PPO's observations are
-normalised inside its nets, because a normalised environment would leave the demonstrations as they
-are.
+lets one fall where it is asked to. PPO's observations are normalised inside its nets, because a
+normalised environment would leave the demonstrations as they are.
 """
 
 from __future__ import annotations

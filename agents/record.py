@@ -168,8 +168,8 @@ def _last(points: Sequence[Point], metric: str) -> list[float]:
 
 def _figure(points: Mapping[str, Sequence[Point]], first: Imitation) -> figures.Figure:
     curves = {setting: _curves(said) for setting, said in points.items()}
-    if "bc" in curves:  # it takes no steps, so only where it ended
-        curves["bc"] = [Curve(curve.steps[-1:], curve.values[-1:]) for curve in curves["bc"]]
+    if "bc" in curves:
+        curves["bc"] = [curve.end for curve in curves["bc"]]
     marks = {name: first.fact(f"{name.partition(' ')[0]}_return") for name in figures.MARKS}
     return figures.returns(dict(sorted(curves.items(), key=_memory_first)), marks)
 

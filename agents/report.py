@@ -143,9 +143,7 @@ def _returns(runs: Sequence[Imitation]) -> str:
 
 def _return_curve(run: Imitation, whole: bool) -> Curve:
     curve = run.curve("return/mean")
-    if whole or run.method != "bc":
-        return curve
-    return Curve(curve.steps[-1:], curve.values[-1:])
+    return curve if whole or run.method != "bc" else curve.end
 
 
 def _inside(run: Imitation) -> list[str]:

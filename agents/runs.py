@@ -30,6 +30,11 @@ class Curve(NamedTuple):
     values: Sequence[float]
 
     @property
+    def end(self) -> Curve:
+        """Its last point alone; behavioural cloning takes no steps to draw it against."""
+        return Curve(self.steps[-1:], self.values[-1:])
+
+    @property
     def late(self) -> float:
         """The mean over the last tenth of the steps, whatever one policy's last value is."""
         last = LATE * self.steps[-1]

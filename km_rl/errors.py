@@ -44,11 +44,11 @@ def check_seeds(seeds: Sequence[int]) -> None:
     Raises:
         InputError: what was given, and what can be.
     """
-    possible = all(0 <= seed < 2**31 for seed in seeds)
+    possible = all(0 <= seed < 2**32 for seed in seeds)
     if not seeds or len(set(seeds)) < len(seeds) or not possible:
         raise InputError(
             f"The seeds are {', '.join(map(str, seeds)) or 'none'}: give at least one, each once, "
-            f"whole numbers from 0 to 2147483647."
+            f"whole numbers from 0 to below 2**32."
         )
 
 

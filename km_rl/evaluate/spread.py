@@ -10,7 +10,7 @@ and 94% with ten.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,8 +50,7 @@ def spread(values: Sequence[float]) -> Spread:
         InputError: no values, or one that is not finite.
     """
     x = _checked(values)
-    middle = _resampled(x, iqm) if len(x) >= FEWEST_IQM else None
-    return Spread(mean(x), middle, len(x))
+    return Spread(mean(x), _middle(x) if len(x) >= FEWEST_IQM else None, len(x))
 
 
 def iqm(values: Sequence[float] | np.ndarray, axis: int = -1) -> np.ndarray:
@@ -93,6 +92,9 @@ def improvement(
     The interval is Student's t with the variance of a two-sample U-statistic: that of what each
     seed of ``a`` wins against all of ``b``, over their number, and the same the other way round
     (Hoeffding 1948; DeLong et al. 1988).
+
+    Raises:
+        InputError: no values, or one that is not finite.
     """
     x, y = (np.asarray(v, dtype=np.float64) for v in (a, b))
     for runs in (x, y):
@@ -122,14 +124,14 @@ def _t(n: int) -> float:
     return float(stats.t.ppf(0.975, n - 1))
 
 
-def _resampled(x: np.ndarray, statistic: Callable[..., np.ndarray]) -> Estimate:
-    """A statistic and its 95% interval by the percentile bootstrap."""
-    value = float(statistic(x, axis=-1))
+def _middle(x: np.ndarray) -> Estimate:
+    """The IQM and its 95% interval by the percentile bootstrap."""
+    value = float(iqm(x))
     if len(x) < FEWEST_RESAMPLED:
         return Estimate(value, None, None)
     found = stats.bootstrap(
         (x,),
-        statistic,
+        iqm,
         n_resamples=RESAMPLES,
         vectorized=True,
         method="percentile",
