@@ -13,7 +13,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from agents.runs import Curve
 from km_rl.evaluate.figures import COLOURS, OTHER_COLOURS, STYLE, WIDTH
-from km_rl.evaluate.spread import FEWEST, mean
+from km_rl.results.spread import FEWEST, mean
 
 FORMS = ("-", "--", ":")
 """Of lines, when the colours begin again."""

@@ -35,10 +35,11 @@ from agents.side_by_side import side_by_side
 from agents.task import load_task
 from envs.demos import shipped
 from km_rl.errors import InputError, check_seeds, make_folder, written_beside
+from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import png
-from km_rl.evaluate.results import Row, number, write_csv
-from km_rl.evaluate.results import record as record_rows
-from km_rl.evaluate.spread import mean, spread
+from km_rl.results.spread import mean, spread
+from km_rl.results.summary import Row
+from km_rl.results.summary import record as record_rows
 from km_rl.train.recipe import at_least
 from km_rl.train.run import commit, hardware
 

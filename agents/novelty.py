@@ -20,7 +20,7 @@ from agents.task import thinned
 from envs.demos import check, load
 from envs.make import make_vec
 from km_rl.errors import InputError
-from km_rl.evaluate.spread import probability_of_improvement
+from km_rl.results.spread import probability_of_improvement
 from km_rl.rl.reward_net import KanervaRewardNet
 
 RANDOM = "random policy"

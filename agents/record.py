@@ -3,7 +3,7 @@
 ::
 
     results/
-    ├── summary.csv                 see `km_rl.evaluate.results`
+    ├── summary.csv                 see `km_rl.results.summary`
     └── gail-<environment>-<n>demo/       (-<steps>steps, where these are not the usual ones)
         ├── <setting>.csv           step,metric,value,seed: `return` at every evaluation, and
         │                           `rollout_return` and `training_seconds` at the end
@@ -41,10 +41,11 @@ from agents import figures
 from agents.config import GailConfig
 from agents.runs import Curve, Imitation
 from km_rl.errors import InputError, written_beside
+from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import png
-from km_rl.evaluate.results import Row, check_name, number, read, write_csv
-from km_rl.evaluate.results import record as record_rows
-from km_rl.evaluate.spread import Estimate, mean, probability_of_improvement, spread
+from km_rl.results.spread import Estimate, mean, probability_of_improvement, spread
+from km_rl.results.summary import Row, check_name, read
+from km_rl.results.summary import record as record_rows
 
 COLUMNS = ("step", "metric", "value", "seed")
 MEMORY = "kanerva"

@@ -17,7 +17,7 @@ from km_rl.evaluate import page
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.page import Row
 from km_rl.evaluate.report import duration
-from km_rl.evaluate.spread import Estimate
+from km_rl.results.spread import Estimate
 
 COLUMNS = (
     "return",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from agents.config import GailConfig
 from km_rl.errors import InputError
-from km_rl.evaluate.spread import Spread, probability_of_improvement, spread
+from km_rl.results.spread import Spread, probability_of_improvement, spread
 
 FREE = {"seed", "name", "run_dir", "threads", "evaluate_every", "about"}
 """What may differ between the runs of one setting."""

@@ -17,8 +17,8 @@ import tyro
 
 from agents.speed import discriminator_speed
 from km_rl.errors import exit_on_input_error
-from km_rl.evaluate.results import Row, record
 from km_rl.evaluate.speed import step_speed, write_speed
+from km_rl.results.summary import Row, record
 from km_rl.train.run import commit, hardware
 
 SHAPES = ((16, 32, 32, 100), (16, 32, 128, 200), (4, 256, 512, 512))

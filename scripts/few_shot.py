@@ -27,7 +27,7 @@ from envs.make import env_id
 from envs.tasks import demonstrations
 from km_rl.errors import exit_on_input_error, written_beside
 from km_rl.evaluate.figures import png
-from km_rl.evaluate.results import command_of
+from km_rl.results.summary import command_of
 from km_rl.train.run import hardware
 
 STRIP = "strip.png"

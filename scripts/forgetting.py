@@ -12,7 +12,7 @@ import tyro
 
 from agents.forgetting_benchmark import Forgetting, record, run
 from km_rl.errors import exit_on_input_error
-from km_rl.evaluate.results import command_of
+from km_rl.results.summary import command_of
 
 
 @exit_on_input_error()

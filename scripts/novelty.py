@@ -15,8 +15,8 @@ import tyro
 from agents.novelty import novelty
 from envs.demos import shipped
 from km_rl.errors import InputError, check_seeds, exit_on_input_error
-from km_rl.evaluate.results import Row, command_of, record
-from km_rl.evaluate.spread import mean
+from km_rl.results.spread import mean
+from km_rl.results.summary import Row, command_of, record
 from km_rl.train.recipe import at_least
 from km_rl.train.run import commit, hardware
 

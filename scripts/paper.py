@@ -23,8 +23,9 @@ from km_rl.config import Config, preset
 from km_rl.data import Splits, load
 from km_rl.data.episodes import validate
 from km_rl.errors import InputError, at_least_one, exit_on_input_error
-from km_rl.evaluate.full_bound import Classes, full_bound
-from km_rl.evaluate.plan import (
+from km_rl.evaluate.report import report
+from km_rl.results.full_bound import Classes, full_bound
+from km_rl.results.plan import (
     DNC_SEEDS,
     MODELS,
     SEEDS,
@@ -34,11 +35,10 @@ from km_rl.evaluate.plan import (
     by_seed,
     compared,
 )
-from km_rl.evaluate.rate_distortion import write_rate_distortion
-from km_rl.evaluate.report import report
-from km_rl.evaluate.results import read
-from km_rl.evaluate.seeds import USUAL, record_runs
-from km_rl.evaluate.verdicts import write_verdicts
+from km_rl.results.rate_distortion import write_rate_distortion
+from km_rl.results.seeds import USUAL, record_runs
+from km_rl.results.summary import read
+from km_rl.results.verdicts import write_verdicts
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ import tyro
 from tyro.conf import Positional
 
 from km_rl.errors import InputError, exit_on_input_error
-from km_rl.evaluate.rate_distortion import write_rate_distortion
-from km_rl.evaluate.readme import write_tables
-from km_rl.evaluate.results import read
-from km_rl.evaluate.seeds import record_runs
-from km_rl.evaluate.verdicts import write_verdicts
+from km_rl.results.rate_distortion import write_rate_distortion
+from km_rl.results.readme import write_tables
+from km_rl.results.seeds import record_runs
+from km_rl.results.summary import read
+from km_rl.results.verdicts import write_verdicts
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ import tyro
 
 from km_rl.data import load
 from km_rl.errors import at_least_one, exit_on_input_error
-from km_rl.evaluate.results import command_of, record
 from km_rl.evaluate.retrieval import DEBUG, Bench
-from km_rl.evaluate.retrieval_results import PARTS, Part, compare, rows, write_files
+from km_rl.results.retrieval import PARTS, Part, compare, rows, write_files
+from km_rl.results.summary import command_of, record
 from km_rl.train.recall import RECIPES, TINY, trained
 from km_rl.train.run import commit, hardware
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from km_rl.evaluate.results import Row, record
 from km_rl.evaluate.table import FULL
+from km_rl.results.summary import Row, record
 from km_rl.train.run import commit
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from envs.tasks import Family, HeldOut
-from km_rl.evaluate.spread import probability_of_improvement
+from km_rl.results.spread import probability_of_improvement
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.tasks import Tasks, halves, rows_of

@@ -19,7 +19,7 @@ from agents.few_shot.points import Point, ends, grouped
 from agents.few_shot.settings import MEMORY, ORACLE, SETTINGS
 from agents.figures import MARKS, PALETTE
 from km_rl.evaluate.figures import STYLE, WIDTH
-from km_rl.evaluate.spread import FEWEST, Estimate, across_tasks
+from km_rl.results.spread import FEWEST, Estimate, across_tasks
 from km_rl.rl.meta import MetaDiscriminator
 
 CLONING = "bc"

@@ -3,7 +3,7 @@
 ::
 
     results/
-    ├── summary.csv                 see `km_rl.evaluate.results`
+    ├── summary.csv                 see `km_rl.results.summary`
     └── few-shot-<family>/          (and what else is not the usual, see `agents.few_shot.config`)
         ├── <setting>.csv           step,pairs,metric,value,seed,task: all that was measured
         ├── auc.png                 AUC against pairs of a held-out expert
@@ -13,7 +13,7 @@
 A setting's file and the figures are written anew: record all with one command. ``step`` is how
 far an agent was, so that its file holds the whole curve of ``return``; 0 where there is no agent.
 The metrics of a setting in summary.csv; intervals by Student's t over seeds, each with all its
-tasks, see `km_rl.evaluate.spread.across_tasks`. What has no seed, ``knn`` and ``oracle``, is
+tasks, see `km_rl.results.spread.across_tasks`. What has no seed, ``knn`` and ``oracle``, is
 examined once and has no interval:
 
 ==============================  =================================================================
@@ -47,10 +47,11 @@ from agents.few_shot import figures
 from agents.few_shot.points import Point, commits, ends, grouped, named
 from agents.few_shot.settings import MEMORY
 from km_rl.errors import InputError, written_beside
+from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import png
-from km_rl.evaluate.results import Row, number, read, write_csv
-from km_rl.evaluate.results import record as record_rows
-from km_rl.evaluate.spread import Estimate, across_tasks, improvement
+from km_rl.results.spread import Estimate, across_tasks, improvement
+from km_rl.results.summary import Row, read
+from km_rl.results.summary import record as record_rows
 
 COLUMNS = ("step", "pairs", "metric", "value", "seed", "task")
 FIGURES = {

@@ -1,1 +1,1 @@
-"""What trained models are worth: their bounds, and a report to see it by."""
+"""What a trained model is worth: its numbers, its figures, and a report to see them by."""

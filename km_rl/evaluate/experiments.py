@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.exhibit import Exhibit, Point
-from km_rl.evaluate.results import number, write_csv
 
 Measured = Mapping[str, Sequence[tuple[str, float | None, str, float]]]
 """By exhibit: series, x, metric and value of one run's numbers."""

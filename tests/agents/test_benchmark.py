@@ -13,7 +13,7 @@ from given import demonstrations
 from agents.benchmark import ABLATIONS, SETTINGS, Benchmark
 from agents.cloning import Cloning
 from km_rl.errors import InputError
-from km_rl.evaluate.results import read
+from km_rl.results.summary import read
 
 script = import_module("scripts.gail_benchmark")
 

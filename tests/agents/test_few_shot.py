@@ -36,7 +36,7 @@ from agents.generator import PPO_SETTINGS, PpoSettings
 from envs.demos import load
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
-from km_rl.evaluate.results import check_name, read
+from km_rl.results.summary import check_name, read
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
 from km_rl.rl.tasks import rows_of

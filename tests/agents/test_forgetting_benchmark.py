@@ -15,7 +15,7 @@ import agents.forgetting_benchmark as benchmark
 from agents.config import GailConfig
 from agents.forgetting import ARMS
 from agents.runs import Curve
-from km_rl.evaluate.results import read
+from km_rl.results.summary import read
 
 script = import_module("scripts.forgetting")
 

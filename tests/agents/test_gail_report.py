@@ -16,7 +16,7 @@ from agents.record import command
 from agents.report import report, text_table
 from agents.runs import Curve, read_runs, returns_table, settings
 from km_rl.errors import InputError
-from km_rl.evaluate.spread import mean
+from km_rl.results.spread import mean
 
 RETURNS = "Return against steps"
 INSIDE = ["Logit margins", "Memory health", "Surprise"]

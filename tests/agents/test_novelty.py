@@ -12,7 +12,7 @@ from imitation.data.types import TrajectoryWithRew
 from agents.novelty import EPISODES, RANDOM, novelty
 from envs.demos import save
 from km_rl.errors import InputError
-from km_rl.evaluate.results import read
+from km_rl.results.summary import read
 
 script = import_module("scripts.novelty")
 

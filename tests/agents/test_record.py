@@ -13,7 +13,7 @@ from finished_imitations import FACTS, finished
 from agents.record import command, record
 from agents.runs import Imitation, read_runs
 from km_rl.errors import InputError
-from km_rl.evaluate.results import read
+from km_rl.results.summary import read
 
 MADE = {**FACTS, "commit": "a" * 40, "hardware": "a core"}
 

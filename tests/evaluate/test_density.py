@@ -19,12 +19,12 @@ from km_rl.errors import InputError
 from km_rl.evaluate import report as module
 from km_rl.evaluate.bound import bound, in_bits
 from km_rl.evaluate.exhibits import training
-from km_rl.evaluate.readme import with_tables
 from km_rl.evaluate.report import report
-from km_rl.evaluate.results import Row, read
 from km_rl.evaluate.runs import Model, read_runs
-from km_rl.evaluate.seeds import record_runs
 from km_rl.evaluate.table import BIT_KEYS, BITS, PRICED, score, text_table
+from km_rl.results.readme import with_tables
+from km_rl.results.seeds import record_runs
+from km_rl.results.summary import Row, read
 
 SHAPE = (3, 8, 8)
 D = 3 * 8 * 8

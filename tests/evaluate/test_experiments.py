@@ -26,9 +26,9 @@ from km_rl.evaluate.exhibits import kl_dip
 from km_rl.evaluate.generation import error_to_nearest, settled_step
 from km_rl.evaluate.interpolation import added_uncertainty, uncertainty
 from km_rl.evaluate.report import report
-from km_rl.evaluate.results import read
 from km_rl.evaluate.runs import Run, read_runs, variant, variants
-from km_rl.evaluate.seeds import record_runs
+from km_rl.results.seeds import record_runs
+from km_rl.results.summary import read
 
 TEST = tiny_data().test  # 12 images of 6 classes
 FINISHED: dict[str, Any] = {

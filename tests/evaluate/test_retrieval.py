@@ -27,7 +27,7 @@ from km_rl.evaluate.retrieval import (
     lineup,
     measured,
 )
-from km_rl.evaluate.retrieval_results import early, rows, side_by_side, write_files
+from km_rl.results.retrieval import early, rows, side_by_side, write_files
 from km_rl.train.recall import RECIPES
 
 BENCH = replace(DEBUG, loads=(4, 12), load=12, queries=8, rbm_updates=3)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from km_rl.evaluate.denoising import CORRUPTIONS
 from km_rl.evaluate.generation import CLASSES, STEPS
-from km_rl.evaluate.results import Row
+from km_rl.results.summary import Row
 
 HOLDS, PARTLY, NOT = "holds", "partly", "does not hold"
 

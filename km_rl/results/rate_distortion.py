@@ -28,9 +28,9 @@ from matplotlib.ticker import LogFormatter
 
 from km_rl.errors import written_beside
 from km_rl.evaluate.figures import COLOURS, OTHER_COLOURS, STYLE, WIDTH, png
-from km_rl.evaluate.full_bound import COUNTED
-from km_rl.evaluate.results import Row
 from km_rl.evaluate.table import DISTORTION, FULL
+from km_rl.results.full_bound import COUNTED
+from km_rl.results.summary import Row
 
 NAME = re.compile(r"(?P<data>.+?)-(?P<classes>\d+classes|1class|all)-full-bound")
 """Of an experiment."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from km_rl.evaluate.rate_distortion import Place, figure, places, write_rate_distortion
-from km_rl.evaluate.results import Row
 from km_rl.evaluate.table import DISTORTION, FULL
+from km_rl.results.rate_distortion import Place, figure, places, write_rate_distortion
+from km_rl.results.summary import Row
 
 NAME = "strokes-2classes-full-bound"
 

@@ -14,14 +14,15 @@ import pytest
 from finished_runs import finished, tiny_machine, tiny_rival, tiny_vae
 
 from km_rl.errors import InputError
-from km_rl.evaluate.kept import MOST_BYTES, thinned
-from km_rl.evaluate.readme import with_tables
-from km_rl.evaluate.results import Row, command_of, number, read, record
+from km_rl.evaluate.csv_file import number
 from km_rl.evaluate.runs import Model
-from km_rl.evaluate.scored import COSTS, NATS
-from km_rl.evaluate.seeds import record_runs
-from km_rl.evaluate.spread import mean
 from km_rl.evaluate.table import FULL, PRICED
+from km_rl.results.kept import MOST_BYTES, thinned
+from km_rl.results.readme import with_tables
+from km_rl.results.scored import COSTS, NATS
+from km_rl.results.seeds import record_runs
+from km_rl.results.spread import mean
+from km_rl.results.summary import Row, command_of, read, record
 
 ROOT = Path(__file__).parents[2]
 ABOUT = {"hardware": "an abacus", "commit": "0123456789abcdef"}

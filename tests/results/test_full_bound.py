@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 
 from km_rl.errors import InputError
-from km_rl.evaluate.full_bound import CLASSES, FLAGS, WEIGHTS, Classes, full_bound
-from km_rl.evaluate.plan import Start
-from km_rl.evaluate.rate_distortion import NAME
+from km_rl.results.full_bound import CLASSES, FLAGS, WEIGHTS, Classes, full_bound
+from km_rl.results.plan import Start
+from km_rl.results.rate_distortion import NAME
 
 OMNIGLOT = Start("omniglot", "paper-omniglot", usual=32_000, slots=64, length=32)
 DEBUG = Start("strokes", "debug", usual=20, slots=4, length=4)

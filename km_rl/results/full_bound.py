@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from km_rl.errors import InputError, at_least_one
-from km_rl.evaluate.plan import BEST, Experiment, Start, Training, with_split, with_steps
+from km_rl.results.plan import BEST, Experiment, Start, Training, with_split, with_steps
 
 Classes = int | Literal["all"]
 """In an episode: so many, or whichever its images are of."""

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from km_rl.errors import InputError
-from km_rl.evaluate.spread import (
+from km_rl.results.spread import (
     across_tasks,
     improvement,
     iqm,

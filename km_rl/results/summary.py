@@ -15,11 +15,11 @@ import math
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from km_rl.errors import InputError, make_folder, written_beside
+from km_rl.errors import InputError
+from km_rl.evaluate.csv_file import number, write_csv
 
 SUMMARY = "summary.csv"
 FILES = (".npz", ".safetensors")
@@ -154,26 +154,7 @@ def check_name(experiment: str) -> None:
         )
 
 
-def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[str]]) -> Path:
-    """Write a file of comma-separated values as a whole, its folder too; returns the path.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    make_folder(path.parent)
-    with written_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *lines])
-    return path
-
-
 def _cell(value: float | str | None) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return number(value)
-
-
-def number(value: float) -> str:
-    """A finite number with 6 significant digits and no exponent; whole ones in full."""
-    if value == int(value):
-        return str(int(value))
-    return f"{Decimal(f'{value:.6g}'):f}"

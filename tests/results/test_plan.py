@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from km_rl.evaluate.plan import Start, ablated, ablations, by_seed, compared, names, rivals
+from km_rl.results.plan import Start, ablated, ablations, by_seed, compared, names, rivals
 
 
 def test_three_seeds_of_every_model_and_six_of_the_dnc() -> None:

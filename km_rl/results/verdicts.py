@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from km_rl.errors import written_beside
-from km_rl.evaluate.claims import CLAIMS, Claim, NotMeasured, Numbers
-from km_rl.evaluate.results import Row
+from km_rl.results.claims import CLAIMS, Claim, NotMeasured, Numbers
+from km_rl.results.summary import Row
 
 ALWAYS = ("omniglot-images-dynamic", "strokes")
 """Experiments that are shown even where nothing was measured."""

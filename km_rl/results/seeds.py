@@ -21,13 +21,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from km_rl.errors import InputError
+from km_rl.evaluate.csv_file import write_csv
 from km_rl.evaluate.experiments import over_seeds, write_curves
-from km_rl.evaluate.kept import copy_pictures, curves
-from km_rl.evaluate.results import Row, check_name, record, write_csv
 from km_rl.evaluate.runs import Run
-from km_rl.evaluate.scored import Scored, by_setting
-from km_rl.evaluate.spread import mean
 from km_rl.evaluate.table import FULL
+from km_rl.results.kept import copy_pictures, curves
+from km_rl.results.scored import Scored, by_setting
+from km_rl.results.spread import mean
+from km_rl.results.summary import Row, check_name, record
 
 GAPS = (
     "bound_nats",

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from km_rl.errors import InputError, written_beside
-from km_rl.evaluate.results import Row
-from km_rl.evaluate.spread import FEWEST
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
+from km_rl.results.spread import FEWEST
+from km_rl.results.summary import Row
 
 BENCHMARKS = ("memory-speed", "step-cost", "discriminator-cost")
 

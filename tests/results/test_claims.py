@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from km_rl.evaluate.claims import CLAIMS, HOLDS, NOT, PARTLY, NotMeasured, Numbers
 from km_rl.evaluate.denoising import CORRUPTIONS
-from km_rl.evaluate.results import Row
-from km_rl.evaluate.verdicts import command_for, verdicts, write_verdicts
+from km_rl.results.claims import CLAIMS, HOLDS, NOT, PARTLY, NotMeasured, Numbers
+from km_rl.results.summary import Row
+from km_rl.results.verdicts import command_for, verdicts, write_verdicts
 
 Value = float | tuple[float, float, float]
 Rows = dict[tuple[str, str, str], Value]

@@ -1,6 +1,6 @@
 """The retrieval experiment as rows of the summary, curves in a file, and a figure.
 
-Three experiments of `km_rl.evaluate.results`: ``retrieval-facts`` (the classical ones),
+Three experiments of `km_rl.results.summary`: ``retrieval-facts`` (the classical ones),
 ``retrieval`` (the memories side by side) and ``retrieval-cost`` (CPU time).
 """
 
@@ -25,8 +25,8 @@ from km_rl.evaluate.classical import (
     sdm_critical_distance,
     without_end,
 )
+from km_rl.evaluate.csv_file import write_csv
 from km_rl.evaluate.figures import png
-from km_rl.evaluate.results import Row, write_csv
 from km_rl.evaluate.retrieval import (
     BLOCK,
     RANDOM,
@@ -41,8 +41,9 @@ from km_rl.evaluate.retrieval import (
     lineup,
     measured,
 )
-from km_rl.evaluate.retrieval_figure import figure
-from km_rl.evaluate.spread import mean
+from km_rl.results.retrieval_figure import figure
+from km_rl.results.spread import mean
+from km_rl.results.summary import Row
 
 EXPERIMENT = "retrieval"
 Part = Literal["facts", "errors", "costs"]

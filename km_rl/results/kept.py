@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from km_rl.errors import written_beside
+from km_rl.evaluate.csv_file import number
 from km_rl.evaluate.report import PICTURES
-from km_rl.evaluate.results import number
 from km_rl.evaluate.runs import Run
-from km_rl.evaluate.scored import Scored
+from km_rl.results.scored import Scored
 
 CURVES = ("bits_per_dim", "bound_nats", "kl_y_nats", "kl_z_nats", "reconstruction_nats")
 MOST_STEPS = 60

@@ -1,0 +1,1 @@
+"""What stays of trained models: numbers with their provenance, and what follows from them."""
