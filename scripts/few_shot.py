@@ -28,7 +28,6 @@ from envs.tasks import demonstrations
 from km_rl.errors import exit_on_input_error, written_beside
 from km_rl.evaluate.figures import png
 from km_rl.results.summary import command_of
-from km_rl.train.run import hardware
 
 STRIP = "strip.png"
 
@@ -52,8 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
         files = write_files(points, folder := comparison.folder)
     else:
         folder = config.record / config.experiment
-        made = (hardware("cpu"), command_of("few_shot", arguments))
-        files = record(points, config.experiment, made, config.record)
+        command = command_of("few_shot", arguments)
+        files = record(points, config.experiment, command, config.record)
     if config.family.startswith("halfcheetah") and config.agents:
         files += film(comparison, folder)
     for path in files:

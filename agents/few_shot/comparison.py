@@ -56,7 +56,7 @@ from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.sources import pairs
 from km_rl.rl.tasks import Tasks
-from km_rl.train.run import commit
+from km_rl.train.run import commit, hardware
 
 POLICY_PAIRS, QUERIES = 256, 256
 """Pairs of the policy that a discriminator is told in a test, and of each to be told apart."""
@@ -146,7 +146,7 @@ class Comparison:
             # What is the same however many pairs are told is so for each number of them.
             for each in self.config.auc_pairs if setting == ORACLE else (k,):
                 for name, value in zip(names, line["values"], strict=False):
-                    yield Point(setting, metric, each, name, seed, value, commit=line["commit"])
+                    yield Point(setting, metric, each, name, seed, value, 0, *_made(line))
 
     def _measures(self, setting: str, seed: int) -> Iterator[Measure]:
         c, cases, exam = self.config, self.family.held_out, self.exam
@@ -208,7 +208,8 @@ class Comparison:
             values = find() or []
             parts = [self._commit(setting, seed)]
             parts += [self._commit(MEMORY, seed)] if of_learners else []
-            line = self.notes.add(key, {"values": values, "commit": union(parts)})
+            found = {"values": values, "commit": union(parts), "hardware": hardware("cpu")}
+            line = self.notes.add(key, found)
         return line
 
     def _scores(self, name: str, seed: int, tell: Callable[[str], None]) -> Iterator[Point]:
@@ -223,8 +224,7 @@ class Comparison:
                 line = self.notes.add(key, self._of_agent(learned, name, seed))
             scores = [share(x, line["expert"], line["random"]) for x in line["returns"]]
             tell(f"{name:18}{case.task.name:20}seed {seed}{scores[-1]:10.3f} of the expert")
-            point = Point(name, "return", c.pairs, case.task.name, seed, 0.0)
-            point = point._replace(commit=line["commit"])
+            point = Point(name, "return", c.pairs, case.task.name, seed, 0.0, 0, *_made(line))
             for step, value in zip(line["at"], scores, strict=True):
                 yield point._replace(step=step, value=value)
             if task == 0 and name not in c.settings:
@@ -239,6 +239,7 @@ class Comparison:
             "random": learned.random,
             "parameters": learned.parameters,
             "commit": self._commit(name, seed),
+            "hardware": hardware("cpu"),
         }
 
     def _learn(self, name: str, seed: int, task: int) -> Learned:
@@ -276,6 +277,11 @@ class Comparison:
     def _policy(self, key: Mapping[str, Any]) -> Path:
         named = "-".join(str(key[part]) for part in ("setting", "task", "pairs", "steps", "seed"))
         return self.folder / "policies" / f"{re.sub('[^a-z0-9.-]+', '-', named)}.pt"
+
+
+def _made(line: Line) -> tuple[str, str]:
+    """By which code a line was made, and on which hardware."""
+    return line["commit"], line["hardware"]
 
 
 def told(exam: Examination, task: int, n: int, family: Family) -> Pairs:

@@ -7,7 +7,8 @@ paid by a discriminator that is there already, and what they did in their first 
     learners/
     ├── train-<i>.safetensors       ``obs`` and ``acts`` of the learner of the i-th training task,
     │                               and of which ``episode`` they are
-    └── held-out-<i>.safetensors    of the i-th held-out task, to test with
+    └── held-out-<digest>-<i>.safetensors    of the i-th of the held-out tasks of this digest, to
+                                             test with
 
 A learner takes seconds where a scripted policy takes milliseconds, so there are `COUNT` and the
 training tasks share them in turn. The same command goes on after an interruption.
@@ -29,7 +30,7 @@ from km_rl.errors import InputError, make_folder, written_beside
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.sources import pairs
-from km_rl.rl.tasks import Task
+from km_rl.rl.tasks import Task, Tasks
 
 COUNT = 8
 """Learners of training tasks, and of held-out ones, at most."""
@@ -64,8 +65,11 @@ def with_learners(family: Family, model: FewShot, folder: Path, seed: int) -> li
 
 def held_out_learners(family: Family, model: FewShot, folder: Path, seed: int) -> list[Pairs]:
     """Pairs of a learner of each of the first held-out tasks; arguments and errors as above."""
+    of = Tasks([case.task for case in family.held_out]).digest
     return [
-        _kept(folder / f"held-out-{i}.safetensors", model, family, case.task, _seed(seed, i, 1))
+        _kept(
+            folder / f"held-out-{of}-{i}.safetensors", model, family, case.task, _seed(seed, i, 1)
+        )
         for i, case in enumerate(family.held_out[:COUNT])
     ]
 

@@ -1,7 +1,7 @@
 """What was measured, kept in a file, so that the same command goes on where another one stood.
 
 A line of JSON for each thing: under ``of`` all that it depends on, under ``commit`` the code that
-had a part in it (joined by a plus), and what was found.
+had a part in it (joined by a plus), under ``hardware`` where it was measured, and what was found.
 """
 
 from __future__ import annotations

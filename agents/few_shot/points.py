@@ -18,6 +18,7 @@ class Point(NamedTuple):
     Attributes:
         pairs: of the expert, that were told.
         commit: of the code that had a part in it, joined by a plus.
+        hardware: on which it was measured.
     """
 
     setting: str
@@ -28,6 +29,7 @@ class Point(NamedTuple):
     value: float
     step: int = 0
     commit: str = ""
+    hardware: str = ""
 
 
 def table(points: Sequence[Point]) -> str:
@@ -72,9 +74,10 @@ def named(point: Point) -> str:
     return point.metric if alone else f"{point.metric}@{point.pairs}"
 
 
-def commits(points: Iterable[Point]) -> str:
-    """Of the code that had a part in any of these, each once, joined by a plus."""
-    return union(p.commit for p in points)
+def provenance(points: Sequence[Point]) -> tuple[str, str]:
+    """Hardware and commits of what had a part in any of these, each once."""
+    machines = dict.fromkeys(p.hardware for p in points if p.hardware)
+    return " + ".join(machines), union(p.commit for p in points)
 
 
 def union(joined: Iterable[str]) -> str:

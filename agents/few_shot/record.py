@@ -44,7 +44,7 @@ from pathlib import Path
 import numpy as np
 
 from agents.few_shot import figures
-from agents.few_shot.points import Point, commits, ends, grouped, named
+from agents.few_shot.points import Point, ends, grouped, named, provenance
 from agents.few_shot.settings import MEMORY
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.csv_file import number, write_csv
@@ -84,18 +84,13 @@ def write_files(points: Sequence[Point], folder: Path) -> list[Path]:
     return written
 
 
-def record(
-    points: Sequence[Point], experiment: str, made: tuple[str, str], folder: Path
-) -> list[Path]:
+def record(points: Sequence[Point], experiment: str, command: str, folder: Path) -> list[Path]:
     """Write everything and put the summary's rows in place.
-
-    Args:
-        made: hardware and command.
 
     Raises:
         InputError: files that cannot be read or written, or rows of more seeds are there.
     """
-    found = rows(points, experiment, made)
+    found = rows(points, experiment, command)
     known = {row[:3]: row.seeds for row in read(folder)}
     for row in found:
         if (before := known.get(row[:3], 0)) > row.seeds:
@@ -107,7 +102,7 @@ def record(
     return [*files, record_rows(found, folder)]
 
 
-def rows(points: Sequence[Point], experiment: str, made: tuple[str, str]) -> list[Row]:
+def rows(points: Sequence[Point], experiment: str, command: str) -> list[Row]:
     """A row for each metric of each setting."""
     last = ends(points)
     tables = grouped(last, _place)
@@ -118,9 +113,10 @@ def rows(points: Sequence[Point], experiment: str, made: tuple[str, str]) -> lis
         if memory is not None and setting != MEMORY:
             told.append(({MEMORY, setting}, _beside(metric, memory, values)))
         for of, numbers in told:
-            by = commits(p for p in last if p.setting in of and named(p) == metric)
+            of_these = [p for p in last if p.setting in of and named(p) == metric]
+            hardware, by = provenance(of_these)
             found += [
-                Row(experiment, setting, name, *value, seeds, *made, by)
+                Row(experiment, setting, name, *value, seeds, hardware, command, by)
                 for name, (value, seeds) in numbers.items()
             ]
     return found

@@ -13,8 +13,10 @@ Three agents in PointNav learn from the same discriminator, alike but for what i
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -23,19 +25,32 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from stable_baselines3.common.utils import set_random_seed
 
+from agents.few_shot.comparison import Comparison, spoken
+from agents.few_shot.config import FewShotConfig
+from agents.few_shot.points import union
+from agents.few_shot.settings import MEMORY
+from agents.few_shot.training import trained_by
 from agents.figures import PALETTE
 from agents.generator import ppo, ppo_settings
 from agents.true_return import SEED
 from envs.make import make_vec
 from envs.tasks import Family
-from km_rl.errors import InputError
-from km_rl.evaluate.figures import STYLE, WIDTH
+from km_rl.errors import InputError, written_beside
+from km_rl.evaluate.csv_file import number, write_csv
+from km_rl.evaluate.figures import STYLE, WIDTH, png
+from km_rl.results.spread import mean
+from km_rl.results.summary import Row
+from km_rl.results.summary import record as record_rows
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_reward_net import FewShotRewardNet, ObserveRollouts
+from km_rl.train.run import hardware
 
 ARMS = ("one", "both", "forgotten")
 EPISODES = 12
+FIGURE = "teachers.png"
+DISTANCES = "distances.csv"
+COLUMNS = ("setting", "metric", "value", "seed")
 
 
 class Teachers(NamedTuple):
@@ -45,10 +60,110 @@ class Teachers(NamedTuple):
     second: Pairs
 
 
-def check_family(family: Family) -> None:
-    """Refuse a family whose states are not places; errors as `taught`."""
-    if family.name != "pointnav":
-        raise InputError(f"The family is {family.name}: pointnav, whose states are places, is.")
+class End(NamedTuple):
+    """How far the agents of an arm and a seed end from a teacher, and of whose code they are."""
+
+    arm: str
+    metric: str
+    value: float
+    seed: int
+    commit: str
+
+
+@dataclass(frozen=True)
+class TeachersConfig:
+    """Two experts of PointNav that were held out, and the agents that they teach."""
+
+    pairs: int = FewShotConfig.pairs
+    """Pairs of each teacher."""
+    preset: Literal["full", "debug"] = "full"
+    """The experiment, or its smallest form, with a few steps of everything."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of the training on many experts, and of the agents."""
+    steps: int = FewShotConfig.steps
+    """Environment steps of each agent."""
+    run_dir: Path = Path("runs")
+    """Where the discriminators lie, or will."""
+    record: Path | None = None
+    """The folder of the results to record this in."""
+
+    @property
+    def experiment(self) -> str:
+        """Its name in the results."""
+        return self.few_shot.experiment.replace("pointnav", "teachers", 1)
+
+    @property
+    def few_shot(self) -> FewShotConfig:
+        """The comparison whose memory and whose experts these are."""
+        return FewShotConfig(
+            "pointnav",
+            pairs=self.pairs,
+            preset=self.preset,
+            seeds=self.seeds,
+            steps=self.steps,
+            run_dir=self.run_dir,
+        )
+
+
+def teach(
+    config: TeachersConfig, tell: Callable[[str], None] = spoken
+) -> tuple[list[End], Figure]:
+    """Let the agents of every arm and seed learn; where they end, and a figure of the first seed.
+
+    Args:
+        tell: is given a line for each agent.
+
+    Raises:
+        InputError: as `Comparison`.
+    """
+    comparison = Comparison(config.few_shot)
+    few_shot, family = comparison.config, comparison.family
+    teachers = Teachers(*(comparison.told(i, few_shot.pairs) for i in (0, 1)))
+    ends: list[End] = []
+    drawn: dict[str, np.ndarray] = {}
+    for seed in few_shot.seeds:
+        model = comparison.model(MEMORY, seed)
+        assert isinstance(model, MetaDiscriminator)
+        by = union([*trained_by(family.name, MEMORY, seed, few_shot.run_dir), comparison.commit])
+        for arm in ARMS:
+            paths = taught(model, family, teachers, few_shot.steps, seed, arm)
+            drawn.setdefault(arm, paths)
+            apart = dict(zip(Teachers._fields, distances(paths, teachers), strict=True))
+            ends += [End(arm, f"from_{who}", value, seed, by) for who, value in apart.items()]
+            tell(
+                f"{arm:12}seed {seed}  ends {apart['first']:.2f} from the first teacher, "
+                f"{apart['second']:.2f} from the second"
+            )
+    return ends, figure(drawn, teachers)
+
+
+def write(ends: list[End], drawn: Figure, folder: Path) -> list[Path]:
+    """The figure, and the numbers as a file; returns their paths.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    lines = [[e.arm, e.metric, number(round(e.value, 4)), str(e.seed)] for e in ends]
+    written = write_csv(folder / DISTANCES, COLUMNS, lines)
+    with written_beside(folder / FIGURE) as beside:
+        beside.write_bytes(png(drawn))
+    return [written, folder / FIGURE]
+
+
+def record(
+    ends: list[End], drawn: Figure, experiment: str, command: str, results: Path
+) -> list[Path]:
+    """Write everything and put the summary's rows in place, the intervals Student's t over seeds.
+
+    Raises:
+        InputError: files that cannot be read or written, or runs that were not of a checkout.
+    """
+    rows = []
+    for arm, metric in dict.fromkeys((e.arm, e.metric) for e in ends):
+        of = [e for e in ends if (e.arm, e.metric) == (arm, metric)]
+        made = hardware("cpu"), command, union(e.commit for e in of)
+        rows.append(Row(experiment, arm, metric, *mean([e.value for e in of]), len(of), *made))
+    return [*write(ends, drawn, results / experiment), record_rows(rows, results)]
 
 
 def taught(
@@ -57,11 +172,14 @@ def taught(
     """Where the agent of an arm goes in the end: positions (EPISODES, T, 2).
 
     Raises:
-        InputError: an arm that is none of `ARMS`, or another family than pointnav.
+        InputError: an arm that is none of `ARMS`, or a family whose states are not places.
     """
     if arm not in ARMS:
         raise InputError(f"'{arm}' is not one of {', '.join(ARMS)}: give one of these.")
-    check_family(family)
+    if family.name != "pointnav":
+        raise InputError(
+            f"The family is {family.name}, whose states are no places: give pointnav."
+        )
     set_random_seed(seed)
     settings = ppo_settings(family.env)
     venv = make_vec(family.env, settings.n_envs, seed)

@@ -346,18 +346,27 @@ def test_every_curve_of_a_panel_looks_otherwise() -> None:
 def test_intervals_are_there_from_three_seeds_on(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     points = [
-        Point(setting, "return", 16, f"task {t}", seed, shift + rng.normal(0, 0.1), commit="d")
+        Point(
+            setting,
+            "return",
+            16,
+            f"task {t}",
+            seed,
+            shift + rng.normal(0, 0.1),
+            commit="d",
+            hardware="cpu",
+        )
         for setting, shift in (("kanerva", 1.0), ("bc", 0.0))
         for seed in range(3)
         for t in range(4)
     ]
-    found = {row[1:3]: row for row in rows(points, "few-shot-pointnav", ("cpu", "c"))}
+    found = {row[1:3]: row for row in rows(points, "few-shot-pointnav", "c")}
     row = found["kanerva", "return"]
     assert row.low is not None and row.low < row.value < (row.high or 0) and row.seeds == 3
     assert found["bc", "probability_kanerva_better"][3:7] == (1, 1, 1, 3)
-    assert len(record(points, "few-shot-pointnav", ("cpu", "c"), tmp_path)) == 4
+    assert len(record(points, "few-shot-pointnav", "c", tmp_path)) == 4
     with pytest.raises(InputError, match="recorded with 3 seeds where this has 2"):
-        record([p for p in points if p.seed], "few-shot-pointnav", ("cpu", "c"), tmp_path)
+        record([p for p in points if p.seed], "few-shot-pointnav", "c", tmp_path)
 
 
 def test_the_memory_is_compared_on_the_same_tasks_and_seeds() -> None:
@@ -365,13 +374,21 @@ def test_the_memory_is_compared_on_the_same_tasks_and_seeds() -> None:
     level = {"kanerva": 0.1, "attention": 0.0, "oracle": 0.5}
     points = [
         Point(
-            name, "auc", 8, f"{t}", seed, level[name] + (name != "oracle") * seed + t, commit=name
+            name,
+            "auc",
+            8,
+            f"{t}",
+            seed,
+            level[name] + (name != "oracle") * seed + t,
+            0,
+            name,
+            "cpu",
         )
         for name in level
         for seed in range(1 if name == "oracle" else 4)
         for t in range(3)
     ]
-    found = {row[1:3]: row for row in rows(points, "few-shot-pointnav", ("cpu", "c"))}
+    found = {row[1:3]: row for row in rows(points, "few-shot-pointnav", "c")}
     ahead = found["attention", "auc_kanerva_ahead@8"]
     assert ahead[3:6] == pytest.approx((0.1, 0.1, 0.1)) and ahead.commit == "kanerva+attention"
     ahead = found["oracle", "auc_kanerva_ahead@8"]

@@ -15,6 +15,7 @@ from agents.few_shot.config import FewShotConfig
 from agents.few_shot.teachers import Teachers, distances, taught
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
+from km_rl.results.summary import read
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe
 from km_rl.rl.sources import pairs
@@ -43,19 +44,26 @@ def _told(model: MetaDiscriminator, teachers: Teachers) -> Any:
     return model.expert
 
 
-def test_the_script_draws_where_agents_of_teachers_go(
+def test_the_script_draws_where_agents_of_teachers_go_and_records_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    teachers = import_module("scripts.few_shot_teachers")
-    monkeypatch.setattr(teachers, "taught", lambda *_: np.zeros((12, 50, 2)))
+    script = import_module("scripts.few_shot_teachers")
+    places = (np.full((12, 50, 2), float(seed)) for seed in (0, 0, 0, 1, 1, 1))
+    monkeypatch.setattr("agents.few_shot.teachers.taught", lambda *_: next(places))
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
-    teachers.main(["--preset", "debug", "--run-dir", str(tmp_path)])
+    flags = ["--preset", "debug", "--seeds", "0", "1", "--run-dir", str(tmp_path / "runs")]
+    script.main([*flags, "--record", str(tmp_path)])
     assert torch.get_num_threads() == 1
     torch.set_num_threads(threads)
-    *told, where = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in told] == ["one", "both", "forgotten"]
-    assert Path(where).stat().st_size > 1000
+    *told, table, drawn, _ = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told] == ["one", "both", "forgotten"] * 2
+    assert Path(drawn).stat().st_size > 1000
+    assert len(Path(table).read_text().splitlines()) == 1 + 3 * 2 * 2
+    found = {row[1:3]: row for row in read(tmp_path)}
+    row = found["both", "from_second"]
+    assert len(found) == 6 and row.seeds == 2 and row.low is not None and row.low < row.value
+    assert row.experiment == "few-shot-teachers-debug"
 
 
 NEAR_AND_FAR = ([[4.0, 5.0], [0.0, 0.0]], [[4.0, -1.0], [9.0, 4.0]])
@@ -72,5 +80,5 @@ def test_a_comparison_of_another_family_is_refused_by_its_teachers() -> None:
     comparison = Comparison(FewShotConfig("pendulum", preset="debug"))
     model = MetaDiscriminator(3, 1, slots=6, code=3, hidden=5)
     teachers = Teachers(comparison.told(0, 4), comparison.told(1, 4))
-    with pytest.raises(InputError, match="The family is pendulum"):
+    with pytest.raises(InputError, match="The family is pendulum, whose states are no places"):
         taught(model, comparison.family, teachers, 4, 0, "one")
