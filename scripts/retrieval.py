@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     mine = data.get(args.dataset)
     machines_of = trained(recipes, mine and mine.train, args.dataset, args.run_dir, args.preset)
     values, found = compare(bench, tests, machines_of, range(args.seeds), args.parts)
-    made = rows(values, hardware(), command_of("retrieval", arguments), commit() or "")
+    made = rows(values, hardware("cpu"), command_of("retrieval", arguments), commit() or "")
     for row in made:
         print(f"{row.experiment:16} {row.setting:32} {row.metric:30} {row.value:12.4f}")
     folder = Path("results") if args.record else args.folder

@@ -157,7 +157,7 @@ class Run:
         if saved is None:
             raise InputError(
                 f"'{self.folder / 'config.json'}' is not readable as JSON: "
-                f"delete the folder, or use --name NEW."
+                f"delete the folder, or give another --run-dir."
             )
         grown = {}
         for name, given in settings.items():
@@ -168,8 +168,8 @@ class Run:
                 grown[name] = given
             else:
                 raise InputError(
-                    f"'{self.folder}' holds a run with {name} = {held!r} where this "
-                    f"command has {given!r}: use --name NEW, or delete the folder."
+                    f"'{self.folder}' holds a run with {name} = {held!r} where this command has "
+                    f"{given!r}: give another --run-dir (or --name), or delete the folder."
                 )
         _check_recipe(self.folder, saved.get("about") or {}, about)
         if grown:
@@ -187,7 +187,8 @@ def _check_recipe(folder: Path, made: Mapping[str, Any], making: Mapping[str, An
     if changed:
         raise InputError(
             f"'{folder}' holds a run that was made with another recipe than this version's "
-            f"({', '.join(changed)}): use --name NEW, or go on with commit {made.get('commit')}."
+            f"({', '.join(changed)}): give another --run-dir, or go on with commit "
+            f"{made.get('commit')}."
         )
 
 

@@ -27,7 +27,9 @@ def test_the_config_is_there_before_anything_else(tmp_path: Path) -> None:
 def test_another_config_is_refused_by_its_first_field(tmp_path: Path) -> None:
     Run(tmp_path, TINY)
     written = (tmp_path / "config.json").read_bytes()
-    with pytest.raises(InputError, match=r"slots = 4 where this command has 7: use --name NEW"):
+    with pytest.raises(
+        InputError, match=r"slots = 4 where this command has 7: give another --run-dir"
+    ):
         Run(tmp_path, replace(TINY, slots=7, filters=9))
     assert (tmp_path / "config.json").read_bytes() == written
 
