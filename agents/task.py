@@ -93,7 +93,8 @@ def thinned(trajectories: list[TrajectoryWithRew], every: int) -> dict[str, np.n
 def _refuse_variable_horizon(env: str, expert: Measured, random: Measured) -> None:
     """Such episodes tell an imitator what is good: to live, or to end."""
     seen = [np.unique(measured.lengths) for measured in (expert, random)]
-    if fixed_horizon(env) is False or any(len(lengths) > 1 for lengths in seen):
+    known, all_lengths = fixed_horizon(env), np.unique(np.concatenate(seen))
+    if known is False or max(map(len, seen)) > 1 or (known is None and len(all_lengths) > 1):
         told = [f"{x[0]} to {x[-1]}" if len(x) > 1 else f"{x[0]}" for x in seen]
         raise InputError(
             f"Episodes of {env} vary in length (the expert's have {told[0]} steps, a random "

@@ -127,7 +127,7 @@ def _made_in(path: Path) -> str | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             return str(json.loads(str(file["meta"]))["env"])
-    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
 

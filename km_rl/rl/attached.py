@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
 from km_rl.errors import InputError
+from km_rl.rl.traps import warn_of_traps
 
 if TYPE_CHECKING:
     from imitation.algorithms.adversarial.common import AdversarialTrainer
@@ -140,6 +141,8 @@ class _Stopped(Exception):
 def attach(trainer: Trainer, *callbacks: BaseCallback) -> Trainer:
     """Put SB3 callbacks into imitation's GAIL or AIRL; attaching again appends.
 
+    Warns of what would go wrong without a word, see `km_rl.rl.traps`.
+
     From now on ``trainer.gen_callback`` is an `Attached`, and so is what runs ``trainer.train``.
 
     Returns:
@@ -159,7 +162,7 @@ def attach(trainer: Trainer, *callbacks: BaseCallback) -> Trainer:
                 f"A {type(callback).__name__} was to be attached: an SB3 callback is expected; "
                 f"wrap a function by SB3's ConvertCallback, and give several one by one."
             )
-    _warn_of_vec_normalize(trainer)
+    warn_of_traps(trainer)
     attached = _attached(trainer)
     for callback in callbacks:
         attached.add(callback)
@@ -174,14 +177,3 @@ def _attached(trainer: AdversarialTrainer) -> Attached:
         trainer.gen_callback = found
         trainer.train = found.train  # type: ignore[method-assign]
     return found
-
-
-def _warn_of_vec_normalize(trainer: AdversarialTrainer) -> None:
-    if trainer.gen_algo.get_vec_normalize_env() is not None:
-        warnings.warn(
-            "The trainer's environment is wrapped in VecNormalize, which normalises what the "
-            "policy sees but not the demonstrations, and SB3's EvalCallback fails beneath "
-            "imitation's wrappers: leave it out, and normalise inside the nets.",
-            UserWarning,
-            stacklevel=3,
-        )

@@ -21,20 +21,21 @@ from km_rl.rl.attached import TrainerCallback, attach
 from km_rl.rl.evidence import POLICY
 from km_rl.rl.reward_net import KanervaRewardNet, Surprise
 from km_rl.rl.rollout import Rollout, Transitions
+from km_rl.rl.traps import memory_of
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import gymnasium as gym
     from imitation.algorithms.adversarial.common import AdversarialTrainer
-    from torch import Tensor, nn
+    from torch import Tensor
 
 __all__ = ["KanervaCallback", "attach"]
 
 EXPERT_SAMPLE = 1024
 """About how many of the expert's pairs the mean logit is taken over."""
-
-
+OFF_POLICY_ROUND = 2048
+"""Transitions that are a round of an algorithm that has none: as many as PPO's usual rollout."""
 OWN_NET: dict[str, Any] = {
     "head": "ratio",
     "channels": "both",
@@ -48,13 +49,14 @@ OWN_NET: dict[str, Any] = {
 class KanervaCallback(TrainerCallback):
     """Writes each rollout into a policy memory and logs how surprising it was before that.
 
-    On-policy algorithms write after each rollout, off-policy ones whenever ``round_pairs``
-    transitions have been collected. Pairs are what the environment saw: actions clipped to the
-    space, observations as the agent sees them.
+    On-policy algorithms write after each rollout, off-policy ones once in each of the trainer's
+    rounds, or without a trainer every `OFF_POLICY_ROUND` transitions. Pairs are what the
+    environment saw: actions clipped to the space, observations as the agent sees them.
 
     In a trainer's own `KanervaRewardNet`, given or found by `attach`, this takes the place of what
-    the net observes by itself. Elsewhere the callback builds a net that is never trained. Without
-    a bonus it does not disturb the agent, whose random numbers stay the same.
+    the net observes by itself, while training lasts. Elsewhere the callback builds a net that is
+    never trained. Without a bonus it does not disturb the agent, whose random numbers stay the
+    same.
 
     ========================  ===================================================================
     ``km/surprise``           -ln p(code | address) of the new pairs under the policy's memory,
@@ -129,7 +131,7 @@ class KanervaCallback(TrainerCallback):
     def on_attach(self, trainer: AdversarialTrainer) -> None:
         """Find the trainer's memory, if it has one."""
         super().on_attach(trainer)
-        if self._net is None and (found := _find(trainer._reward_net)) is not None:
+        if self._net is None and (found := memory_of(trainer._reward_net)) is not None:
             self._use(found)
 
     def _use(self, net: KanervaRewardNet) -> None:
@@ -138,7 +140,6 @@ class KanervaCallback(TrainerCallback):
                 f"'{min(self.options)}' was given where there is a reward net already: "
                 f"options are for a net that the callback builds; give them to the reward net."
             )
-        net.observes_itself = False
         self._net = net
 
     def _on_training_start(self) -> None:
@@ -149,6 +150,7 @@ class KanervaCallback(TrainerCallback):
                 self._net = KanervaRewardNet(*spaces, **settings).to(self.model.device).eval()
         _check_space(spaces[0], self._net.observation_space)
         _check_space(spaces[1], self._net.action_space)
+        self._net.observes_itself = False
         if self.save_path is not None:
             make_folder(self.save_path.parent)
         self._saved_at = self.num_timesteps
@@ -161,8 +163,8 @@ class KanervaCallback(TrainerCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        round_pairs = self.reward_net.discriminator.options.round_pairs
-        if isinstance(self.model, OffPolicyAlgorithm) and self._unwritten.count < round_pairs:
+        off_policy = isinstance(self.model, OffPolicyAlgorithm)
+        if off_policy and self._unwritten.count < self._round_steps:
             return
         self._write()
         if self.save_every and self.num_timesteps - self._saved_at >= self.save_every:
@@ -170,8 +172,15 @@ class KanervaCallback(TrainerCallback):
 
     def _on_training_end(self) -> None:
         self._write()
+        self.reward_net.observes_itself = True
         if self.save_path is not None:
             self._save()
+
+    @property
+    def _round_steps(self) -> int:
+        """Steps that are a round of an off-policy algorithm; never fewer than are kept of it."""
+        steps = self.trainer.gen_train_timesteps if self.trainer else OFF_POLICY_ROUND
+        return max(steps, self.reward_net.discriminator.options.round_pairs)
 
     def _score(self, seen: Transitions) -> Surprise:
         net = self.reward_net
@@ -229,13 +238,6 @@ class KanervaCallback(TrainerCallback):
         self._saved_at = self.num_timesteps
         if self.verbose:
             print(f"{self.save_path}: the memory after {self.num_timesteps} steps")
-
-
-def _find(net: nn.Module | None) -> KanervaRewardNet | None:
-    """The memory inside a reward net and its wrappers."""
-    while net is not None and not isinstance(net, KanervaRewardNet):
-        net = getattr(net, "base", None)
-    return net
 
 
 def _check_space(given: gym.Space, known: gym.Space) -> None:

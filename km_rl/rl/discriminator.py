@@ -24,6 +24,7 @@ from torch.nn.functional import softplus
 
 from km_rl.core.memory import Memory
 from km_rl.core.natural import NaturalMemory
+from km_rl.errors import InputError
 from km_rl.rl.channel import Channel
 from km_rl.rl.evidence import EXPERT, POLICY, Evidence, consult
 from km_rl.rl.heads import LeastSquares, Ratio, softplus_inverse
@@ -114,6 +115,8 @@ class Discriminator(nn.Module):
         Raises:
             InputError: NaN or infinity.
         """
+        if not rows.isfinite().all():
+            raise InputError("Pairs with NaN or infinity were given: leave such rows out.")
         if self.options.scale == "all" or not self.expert.count:
             self.stats.update(rows)
             self.thaw()

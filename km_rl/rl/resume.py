@@ -3,8 +3,9 @@
 ::
 
     attach(trainer, SaveTraining("run", every=50_000))
-    done = resume_training(trainer, "run")      # 0 at the first start
-    trainer.train(1_000_000 - done)
+    left = 244 * trainer.gen_train_timesteps - resume_training(trainer, "run")  # whole rounds
+    if left > 0:
+        trainer.train(left)
 
 The folder holds ``training.pt``, from which alone a training is resumed, so one rename is the
 whole save, and ``discriminator.safetensors``, the reward net for everyone else.

@@ -167,6 +167,9 @@ class KanervaRewardNet(RewardNet):
     def forget(self, demonstrations: Any) -> int:
         """Take demonstrations out of the expert's memory, as if they had never been written.
 
+        A pair is held once however often it was remembered, so one that demonstrations share is
+        forgotten with any of them; where states are few, remember the others again.
+
         Returns:
             How many of their pairs were there.
         """

@@ -321,10 +321,16 @@ def test_settings_that_no_run_can_have(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("env", ["CartPole-v1", "MountainCar-v0"])
-def test_episodes_that_end_early_have_to_be_allowed(env: str, tmp_path: Path) -> None:
-    """It is known of the first; of the second only where an expert's episodes tell it."""
-    path = _invented(tmp_path / "demos.npz", env, 20, 30)
+@pytest.mark.parametrize(
+    ("env", "lengths"),
+    [("CartPole-v1", (20, 30)), ("MountainCar-v0", (20, 30)), ("MountainCar-v0", (20,))],
+)
+def test_episodes_that_end_early_have_to_be_allowed(
+    env: str, lengths: tuple[int, ...], tmp_path: Path
+) -> None:
+    """It is known of the first; of the second an expert's episodes tell it, or a random policy's,
+    which go on for 200 steps."""
+    path = _invented(tmp_path / "demos.npz", env, *lengths)
     with pytest.raises(InputError, match="add --allow-variable-horizon"):
         imitate(_config(path, tmp_path / "runs", env=env))
     assert not (tmp_path / "runs").exists()

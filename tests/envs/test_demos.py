@@ -6,6 +6,7 @@ import json
 import pickle
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -199,6 +200,18 @@ def test_a_file_with_a_flipped_byte_in_its_arrays_is_refused(path: Path) -> None
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"demos.npz' is empty, truncated or damaged"):
         load(path)
+
+
+def test_a_flipped_byte_in_what_a_file_says_of_itself_is_no_traceback(path: Path) -> None:
+    save(path, GIVEN, META)
+    with zipfile.ZipFile(path) as file:
+        start = file.getinfo("meta.npy").header_offset
+    content = path.read_bytes()
+    for place in range(start + 40, start + 140, 3):
+        spoilt = bytearray(content)
+        spoilt[place] ^= 0xFF
+        path.write_bytes(spoilt)
+        check_env(path, META["env"])
 
 
 @pytest.mark.parametrize(

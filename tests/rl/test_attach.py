@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tiny_agents import CARTPOLE, ROUND, environments, gail, logged, ppo
 from km_rl.errors import InputError
 from km_rl.rl import attach
 from km_rl.rl.attached import Attached, TrainerCallback
+from km_rl.rl.reward_net import KanervaRewardNet
 
 
 class Recorder(TrainerCallback):
@@ -169,6 +171,47 @@ def test_vec_normalize_is_warned_of(tmp_path: Path) -> None:
     trainer = gail(tmp_path, venv=VecNormalize(environments(CARTPOLE)))
     with pytest.warns(UserWarning, match="but not the demonstrations"):
         attach(trainer, Recorder())
+
+
+TRAPS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "schedule": (
+        lambda folder: gail(folder, generator=ppo(learning_rate=lambda left: 1e-3 * left)),
+        "every update has the schedule's last value",
+    ),
+    "buffer": (
+        lambda folder: gail(folder, gen_train_timesteps=4 * ROUND, gen_replay_buffer_capacity=32),
+        r"the last 32 steps where a round has 128",
+    ),
+    "airl": (lambda folder: gail(folder, kind=AIRL), "build KanervaRewardNet.*conditional"),
+    "reward": (
+        lambda folder: gail(folder, reward_net=memory(reward="logit")),
+        r"was told logit: set trainer.venv_wrapped.reward_fn",
+    ),
+}
+
+
+def memory(**options: Any) -> KanervaRewardNet:
+    venv = environments(CARTPOLE)
+    return KanervaRewardNet(venv.observation_space, venv.action_space, **options)
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_what_imitation_does_not_tell_is_warned_of(trap: str, tmp_path: Path) -> None:
+    make, sentence = TRAPS[trap]
+    trainer = make(tmp_path)
+    with pytest.warns(UserWarning, match=sentence) as told:
+        attach(trainer)
+    assert len(told) == 1
+
+
+def test_a_trainer_in_no_trap_is_not_warned_of(tmp_path: Path) -> None:
+    first, paid = gail(tmp_path / "a"), gail(tmp_path / "b", reward_net=memory(reward="logit"))
+    paid.venv_wrapped.reward_fn = paid._reward_net.reward_fn
+    airl = gail(tmp_path / "c", kind=AIRL, reward_net=memory(head="conditional"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for trainer in (first, paid, airl):
+            attach(trainer)
 
 
 def test_callbacks_that_were_put_in_by_hand_stay(tmp_path: Path) -> None:

@@ -50,7 +50,10 @@ def km(line: dict[str, float]) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_stock_agents_log_finite_numbers(tmp_path: Path, agent: str) -> None:
+def test_stock_agents_log_finite_numbers(
+    tmp_path: Path, agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("km_rl.rl.callbacks.OFF_POLICY_ROUND", ROUND)
     callback = KanervaCallback(**TINY)
     model = AGENTS[agent](folder=tmp_path)
     model.learn(3 * ROUND, callback=callback, log_interval=1)
@@ -60,7 +63,7 @@ def test_stock_agents_log_finite_numbers(tmp_path: Path, agent: str) -> None:
     assert all(math.isfinite(value) for value in line.values())
     assert 0 < line["km/policy_slots"] < TINY["slots"]
     state = callback.reward_net.memory_state
-    assert state.policy_pairs == 16 * (3 if agent.startswith("PPO") else 6)
+    assert state.policy_pairs == 3 * 16
     assert state.expert_pairs == 0
 
 
@@ -170,7 +173,7 @@ def test_inside_gail(tmp_path: Path) -> None:
     net = trainer._reward_net
     callback = KanervaCallback()
     attach(trainer, callback).train(4 * ROUND)
-    assert callback.reward_net is net and not net.observes_itself
+    assert callback.reward_net is net and net.observes_itself  # again, once training is over
     first, *later = (km(line) for line in logged(tmp_path / "log"))
     assert first.keys() == POLICY_KEYS
     for line in later:
@@ -184,8 +187,8 @@ def test_a_net_that_is_given_is_the_one_that_is_written(tmp_path: Path) -> None:
     trainer = gail(tmp_path, generator=sac(), venv=environments(PENDULUM, 1))
     net = trainer._reward_net
     attach(trainer, KanervaCallback(net)).train(2 * ROUND)
-    assert net.memory_state.policy_pairs == 2 * ROUND  # fewer than round_pairs: at the end
-    assert not net.observes_itself
+    assert net.memory_state.policy_pairs == 2 * ROUND
+    assert net.observes_itself
 
 
 def test_beside_another_discriminator_it_has_a_memory_of_its_own(tmp_path: Path) -> None:

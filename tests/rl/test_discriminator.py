@@ -338,3 +338,12 @@ def test_loading_and_moving_let_the_memories_be_written_anew() -> None:
 def test_what_cannot_be_is_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         _net(**options)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_pairs_that_are_no_numbers_are_refused_with_an_expert_or_without(bad: float) -> None:
+    rows = _rows(4, 0.0, 0)
+    rows[2, 1] = bad
+    for net in (_net(), Discriminator(STATE, ACTION)):
+        with pytest.raises(InputError, match="NaN or infinity"):
+            net.see(rows)
