@@ -123,7 +123,12 @@ def test_the_full_bound_in_two_pieces(tmp_path: Path) -> None:
         ("train_generative.py", ["--classes", "9999"], "9999"),
         ("train_generative.py", ["--preset", "none"], "none"),
         ("evaluate.py", ["nowhere"], "nowhere"),
-        ("evaluate.py", ["runs/none-km-7"], "--preset none --model km --seed 7"),
+        ("evaluate.py", ["runs/strokes-km-77"], "--preset strokes --model km --seed 77"),
+        (
+            "evaluate.py",
+            ["elsewhere/paper-omniglot-4000-steps-km-7"],
+            "scripts/paper.py --dataset omniglot --data-dir DIR --run-dir elsewhere",
+        ),
         ("results.py", ["nowhere"], "nowhere"),
         ("results.py", [], "--tables"),
         ("retrieval.py", ["--dataset", "omniglot", "--data-dir", "nowhere"], "nowhere"),

@@ -88,30 +88,33 @@ def all_episodes(
     binarisation: Binarisation = "dynamic",
     classes: int | None = None,
     batch: int = 16,
+    most: int | None = None,
 ) -> Iterator[Tensor]:
     """Go once through the data: batches with shape (1 to ``batch``, T, channels, H, W).
 
     The order and the binarisation depend on the seed alone. Every image occurs once; the last
     N mod T images of the order, which fill no episode, are dropped. With ``classes=n``, where
     "every image once" has no meaning, as many random episodes (N // T) of n classes are drawn.
+    Of ``most`` episodes no more are.
 
     Raises:
         InputError: as ``draw_episodes``.
     """
     validate(data, episodes=batch, length=length, classes=classes, binarisation=binarisation)
-    return _one_pass(data, length, seed, binarisation, classes, batch)
+    total = min(len(data.images) // length, most or len(data.images))
+    return _one_pass(data, length, total, seed, binarisation, classes, batch)
 
 
 def _one_pass(
     data: Images,
     length: int,
+    total: int,
     seed: int,
     binarisation: Binarisation,
     classes: int | None,
     batch: int,
 ) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    total = len(data.images) // length
     if classes is None:
         order = torch.randperm(len(data.images), generator=generator)
         chosen = order[: total * length].view(total, length)

@@ -47,7 +47,7 @@ def bound(
         passes: how often to go through the images, each time in other episodes and with fresh
             binarisation and samples.
         sample_memory: read from a draw of M ~ q(M|X), not from its mean.
-        limit: score only so many images, the first of an order fixed by ``seed``.
+        limit: score no more images than this in a pass.
 
     Returns:
         ``bound_nats`` (the paper's: the next three summed), ``reconstruction_nats``,
@@ -59,10 +59,13 @@ def bound(
     """
     if passes < 1:
         raise InputError(f"passes={passes} was given: give a whole number of at least 1.")
-    test = test if limit is None else _first(test, limit, seed)
+    if limit is not None and limit < episode_length:
+        raise InputError(f"limit={limit}: give at least {episode_length} images, an episode's.")
     validate(
         test, episodes=BATCH, length=episode_length, classes=classes, binarisation=binarisation
     )
+    images_in_pass = min(limit or len(test.images), len(test.images))
+    episodes_in_pass = images_in_pass // episode_length
     episodes = (
         batch
         for one in range(passes)
@@ -73,9 +76,10 @@ def bound(
             binarisation=binarisation,
             classes=classes,
             batch=BATCH,
+            most=episodes_in_pass,
         )
     )
-    images = passes * (len(test.images) // episode_length) * episode_length
+    images = passes * episodes_in_pass * episode_length
     progress = tqdm(total=images, desc="bound", unit="image", delay=3, leave=False, disable=None)
     with progress, undisturbed(model, seed) as device:
         total = torch.zeros(len(Elbo._fields), dtype=torch.float64)
@@ -84,15 +88,6 @@ def bound(
             progress.update(batch.shape[0] * batch.shape[1])
     nats = _named(*(total / images).tolist())
     return nats | in_bits(nats, dimensions(test, binarisation))
-
-
-def _first(test: Images, limit: int, seed: int) -> Images:
-    """The first ``limit`` images of an order fixed by ``seed``."""
-    if limit < 1:
-        raise InputError(f"limit={limit} was given: give a whole number of at least 1.")
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(test.images), generator=generator)[:limit].to(test.images.device)
-    return Images(test.images[chosen], test.labels[chosen.to(test.labels.device)])
 
 
 @contextmanager

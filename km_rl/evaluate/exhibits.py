@@ -94,18 +94,19 @@ def training(runs: Sequence[Run]) -> Exhibit:
 
 
 def kl_dip(run: Run) -> float | None:
-    """How far KL(y) + KL(z) falls in training after its peak, in percent of it; None if unlogged.
+    """How far KL(y) + KL(z) of the test set falls after its peak, in percent of it.
 
-    Its curve is smoothed over a twentieth of the run first.
+    From the step on at which KL(y) counts in full: before it, it is cheap, and its fall is no
+    finding. None where no more than one step was evaluated.
     """
-    keys = ("train/rate_y", "train/rate_z")
-    kl = [sum(row[key] for key in keys) for row in run.metrics if all(key in row for key in keys)]
-    window = max(1, len(kl) // 20)
-    smooth = [sum(kl[i : i + window]) / window for i in range(len(kl) - window + 1)]
-    if not smooth or max(smooth) <= 0:
+    keys = ("test/kl_y_nats", "test/kl_z_nats")
+    start = run.config.get("address_kl_warmup_steps", 0)
+    logged = [row for row in run.metrics if row["step"] >= start and all(k in row for k in keys)]
+    kl = [sum(row[key] for key in keys) for row in logged]
+    if len(kl) < 2 or max(kl) <= 0:
         return None
-    peak = max(range(len(smooth)), key=smooth.__getitem__)
-    return 100 * (1 - min(smooth[peak:]) / smooth[peak])
+    peak = max(range(len(kl)), key=kl.__getitem__)
+    return 100 * (1 - min(kl[peak:]) / kl[peak])
 
 
 def _curves(run: Run, train: str, test: str) -> Curves:

@@ -224,6 +224,22 @@ def lines(panels: Mapping[str, Mapping[str, Line]], x: str, log: bool = False) -
     return figure
 
 
+def seeds(models: Mapping[str, Sequence[Line]], x: str, y: str) -> Figure:
+    """A line for each seed, in its model's colour, so that one that differs is seen."""
+    others = cycle(OTHER_COLOURS)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+        axes = figure.subplots()
+        for label, each in models.items():
+            colour = COLOURS.get(label) or next(others)
+            for number, line in enumerate(each):
+                named = None if number else f"{label} ({len(each)} seeds)"
+                axes.plot(*line, lw=1, alpha=0.8, color=colour, label=named)
+        axes.set(xlabel=x, ylabel=y)
+        axes.legend(loc="best")
+    return figure
+
+
 def dots(values: Mapping[str, float], x: str) -> Figure:
     """A dot for each name, the first on top, its value beside it."""
     with rc_context(STYLE):

@@ -27,7 +27,7 @@ from km_rl.evaluate.exhibits import exhibits, experiments
 from km_rl.evaluate.experiments import measured, write_points
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.page import Row
-from km_rl.evaluate.runs import Run, read_runs
+from km_rl.evaluate.runs import Run, read_runs, variants
 from km_rl.evaluate.table import (
     Score,
     cells,
@@ -76,6 +76,8 @@ def report(
     unfinished = [run.unfinished for run in runs if run.unfinished]
     if tell is not None:
         tell("\n".join([text_table(scores), *unfinished]))
+        if thorough and runs[0].machine is None and not variants(runs):
+            tell("No run is a machine: what is shown of its memory alone is left out.")
     facts = _conditions(runs, scores[0].test_images, passes, seed)
     if unfinished:
         facts = [*facts, ("unfinished", " ".join(unfinished))]

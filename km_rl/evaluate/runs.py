@@ -23,6 +23,13 @@ from km_rl.nn.weights import read_weights
 Metrics = Mapping[str, float]
 
 Model = EpisodicModel[Any] | VAE
+PRESETS = {
+    "strokes": "strokes",
+    "paper-omniglot": "omniglot",
+    "paper-cifar10": "cifar10",
+    "debug": None,
+}
+"""Of `train_generative.py`, by which it names its runs, and the data set that they are for."""
 MODELS: dict[str, type[Model]] = {
     "km": KanervaMachine,
     "dkm": DKM,
@@ -199,12 +206,19 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _command_for(folder: Path) -> str:
     """What trains the run of that name, as far as the name tells."""
-    command = "python scripts/train_generative.py"
-    named = re.fullmatch(rf"(.+)-({'|'.join(MODELS)})-(\d+)", folder.name)
-    if named is None:
-        return f"{command} --name {shlex.quote(folder.name)}"
-    preset, model, seed = named.groups()
-    return f"{command} --preset {shlex.quote(preset)} --model {model} --seed {seed}"
+    named = re.fullmatch(rf"({'|'.join(PRESETS)})-({'|'.join(MODELS)})-(\d+)", folder.name)
+    if named is not None:
+        preset, model, seed = named.groups()
+        command = f"train_generative.py --preset {preset} --model {model} --seed {seed}"
+    elif not re.search(rf"-({'|'.join(MODELS)})(-.+)?-\d+$", folder.name):
+        command = f"train_generative.py --name {shlex.quote(folder.name)}"
+    else:
+        found = (data for data in PRESETS.values() if data and data in folder.name)
+        data = next(found, "strokes")
+        command = f"paper.py --dataset {data}" + " --data-dir DIR" * (data != "strokes")
+    usual = folder.parent == Path("runs")
+    place = "" if usual else f" --run-dir {shlex.quote(str(folder.parent))}"
+    return f"python scripts/{command}{place}"
 
 
 def _metrics(path: Path) -> list[Metrics]:

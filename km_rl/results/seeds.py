@@ -3,10 +3,11 @@
 What is written::
 
     results/
-    ├── summary.csv                     a mean and an interval for each metric, see `results`
+    ├── summary.csv                     a mean and an interval for each metric, see `summary`
     └── <experiment>/
         ├── <setting>.csv               curves: step,metric,value,seed (unit: the metric's)
         ├── <exhibit>.csv               numbers behind figures, see `experiments`
+        ├── seeds.png                   the bound of every seed, one by one
         └── *.png                       the figures of the first machine's report
 
 A setting is a kind of model, ``km`` or ``vae``; where the machine and another are given,
@@ -20,9 +21,11 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from km_rl.errors import InputError
+from km_rl.errors import InputError, written_beside
+from km_rl.evaluate import figures
 from km_rl.evaluate.csv_file import write_csv
 from km_rl.evaluate.experiments import over_seeds, write_curves
+from km_rl.evaluate.figures import Line, png
 from km_rl.evaluate.runs import Run
 from km_rl.evaluate.table import FULL
 from km_rl.results.kept import copy_pictures, curves
@@ -30,6 +33,7 @@ from km_rl.results.scored import Scored, by_setting
 from km_rl.results.spread import mean
 from km_rl.results.summary import Row, check_name, record
 
+ONE_BY_ONE = "seeds.png"
 GAPS = (
     "bound_nats",
     FULL,
@@ -70,6 +74,7 @@ def record_runs(
     first = next(iter(settings.values()))[0].run
     experiment = experiment or name_of(first)
     check_name(experiment)
+    _check_data(experiment, first)
     rows = summary(experiment, settings)
     place = Path(results) / experiment
     header = ("step", "metric", "value", "seed")
@@ -79,7 +84,30 @@ def record_runs(
         written.append(write_csv(place / f"{file_name(setting)}.csv", header, lines))
     all_runs = [(name, one.seed, one.experiments) for name in settings for one in settings[name]]
     written += write_curves(place, all_runs)
-    return [*written, *copy_pictures(first, place), record(rows, results)]
+    written += [*copy_pictures(first, place), one_by_one(settings, place / ONE_BY_ONE)]
+    return [*written, record(rows, results)]
+
+
+def one_by_one(settings: Mapping[str, Sequence[Scored]], path: Path) -> Path:
+    """Draw every seed's bound on the test set against the images it has seen; returns the path."""
+    key, unit = ("test/bits_per_dim", "bits per dimension")
+    if all(one.run.last(key) is None for scored in settings.values() for one in scored):
+        key, unit = ("test/bound_nats", "nats per image")
+    found = {
+        _spoken(setting): [
+            Line([row["images"] for row in rows], [row[key] for row in rows])
+            for rows in ([row for row in one.run.metrics if key in row] for one in scored)
+        ]
+        for setting, scored in settings.items()
+    }
+    with written_beside(path) as beside:
+        beside.write_bytes(png(figures.seeds(found, "images seen", f"test bound, {unit}")))
+    return path
+
+
+def _spoken(setting: str) -> str:
+    """A setting as figures have it: KM, or the part that differs."""
+    return setting.removeprefix("km, ") if "," in setting else setting.upper()
 
 
 def name_of(run: Run) -> str:
@@ -93,6 +121,17 @@ def name_of(run: Run) -> str:
         return str(preset)
     name = "-".join((run.conditions.dataset, run.conditions.split, run.conditions.binarisation))
     return SHORT.get(name, name)
+
+
+def _check_data(experiment: str, run: Run) -> None:
+    """Refuse a name that speaks of other data."""
+    data = run.conditions.dataset
+    for other in USUAL.keys() - {data}:
+        if other in experiment and data not in experiment:
+            raise InputError(
+                f"'{run.folder}' is a run on {data} where its results were to be called "
+                f"'{experiment}': give runs on {other}, or another --experiment."
+            )
 
 
 def file_name(setting: str) -> str:
@@ -114,12 +153,13 @@ def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[R
     """The rows of every setting, and of the machine's gap to every other."""
     rows = []
     for setting, scored in settings.items():
-        made = provenance(scored)
+        place = place_of(experiment, setting, scored)
+        made = provenance(scored, place)
         for metric in _measured(scored):
             values = [one.numbers[metric] for one in scored]
             rows.append(Row(experiment, setting, metric, *mean(values), len(values), *made))
         hardware, command, commit = made
-        made = (hardware, f"{command} && {evaluation(scored)}", commit)
+        made = (hardware, f"{command} && {evaluation(scored, place)}", commit)
         for exhibit, series, metric, values in over_seeds([one.experiments for one in scored]):
             names = (f"{experiment}-{exhibit}", ", ".join(filter(None, (setting, series))), metric)
             rows.append(Row(*names, *mean(values), len(values), *made))
@@ -140,7 +180,8 @@ def _gaps(experiment: str, settings: Mapping[str, Sequence[Scored]], rival: str)
     if not seeds:
         return []
     pairs = [(km[seed], other[seed]) for seed in seeds]
-    made = (provenance(one) for one in zip(*pairs, strict=True))
+    kinds = zip(("km", rival), zip(*pairs, strict=True), strict=True)
+    made = (provenance(one, place_of(experiment, kind, one)) for kind, one in kinds)
     hardware, command, commit = map(_joined, (" + ", " && ", "+"), zip(*made, strict=True))
     rows = []
     for metric in GAPS:
@@ -152,18 +193,34 @@ def _gaps(experiment: str, settings: Mapping[str, Sequence[Scored]], rival: str)
     return rows
 
 
-def provenance(scored: Sequence[Scored]) -> tuple[str, str, str]:
-    """Hardware, command and commit of runs in order of seed."""
+def place_of(experiment: str, setting: str, scored: Sequence[Scored]) -> str:
+    """Where the recorded command puts its runs, so that those of no other are in their place.
+
+    The usual place where they have the names that a preset gives; else the experiment's own, and
+    of a machine that differs in a part one of its own in it.
+    """
+    if all(one.run.folder.name == f"{_usual_name(one)}-{one.seed}" for one in scored):
+        return "runs"
+    return "/".join(["runs", experiment, *([file_name(setting)] if "," in setting else [])])
+
+
+def provenance(scored: Sequence[Scored], place: str = "runs") -> tuple[str, str, str]:
+    """Hardware, command and commit of runs in order of seed, which the command puts there."""
     hardware = _joined(" + ", [_about(one.run, "hardware") for one in scored])
     commit = _joined("+", [_about(one.run, "commit") for one in scored])
-    return hardware, _command(scored), commit
+    return hardware, _command(scored, place), commit
 
 
-def evaluation(scored: Sequence[Scored]) -> str:
-    """The command of the experiments on these runs, in the folders that theirs makes."""
-    folders = [f"runs/{one.run.config['preset']}-{one.run.kind}-{one.seed}" for one in scored]
+def evaluation(scored: Sequence[Scored], place: str = "runs") -> str:
+    """The command of the experiments on each of these runs, in the folders that theirs makes."""
+    folder = f"{place}/{_usual_name(scored[0])}-{_span([one.seed for one in scored])}"
     limit = [] if scored[0].limit is None else ["--limit", str(scored[0].limit)]
-    return shlex.join(["python", "scripts/evaluate.py", *folders, *limit])
+    return shlex.join(["python", "scripts/evaluate.py", folder, *limit])
+
+
+def _usual_name(one: Scored) -> str:
+    """What a training names its run, without the seed."""
+    return f"{one.run.config['preset']}-{one.run.kind}"
 
 
 def _joined(joiner: str, facts: Iterable[str]) -> str:
@@ -171,13 +228,18 @@ def _joined(joiner: str, facts: Iterable[str]) -> str:
     return joiner.join(dict.fromkeys(facts))
 
 
-def _command(scored: Sequence[Scored]) -> str:
+def _command(scored: Sequence[Scored], place: str) -> str:
     """The command for all seeds; the first one's where they differ in more than the seed."""
     bare = [_bare(_about(one.run, "command")) for one in scored]
     seeds = [one.seed for one in scored] if len(set(map(tuple, bare))) == 1 else [scored[0].seed]
-    consecutive = len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1))
-    span = f"{seeds[0]}..{seeds[-1]}" if consecutive else ",".join(map(str, seeds))
-    return shlex.join([*bare[0], "--seed", span])
+    where = [] if place == "runs" else ["--run-dir", place]
+    return shlex.join([*bare[0], *where, "--seed", _span(seeds)])
+
+
+def _span(seeds: Sequence[int]) -> str:
+    """Seeds in a command that is to be given once for each: 0..4, or 0,3."""
+    consecutive = len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
+    return f"{seeds[0]}..{seeds[-1]}" if consecutive else ",".join(map(str, seeds))
 
 
 def _bare(command: str) -> list[str]:

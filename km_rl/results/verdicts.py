@@ -44,8 +44,14 @@ def write_verdicts(folder: str | Path, rows: Sequence[Row]) -> Path:
 def verdicts(folder: Path, rows: Sequence[Row]) -> str:
     """The page: a section for each experiment, then the rules."""
     rules = [f"{n}. **{one.said}:** {one.rule}." for n, one in enumerate(CLAIMS, start=1)]
-    sections = [_section(folder, rows, one) for one in _experiments(rows)]
-    return "\n".join([LEAD, *sections, "## The rules\n", *rules, ""])
+    shown = list(_experiments(rows))
+    sections = [_section(folder, rows, one) for one in shown]
+    missing = [
+        f"Nothing is measured yet on {one}: `{command}`.\n"
+        for one, command in COMMANDS.items()
+        if one not in (*shown, "debug")
+    ]
+    return "\n".join([LEAD, *sections, *missing, "## The rules\n", *rules, ""])
 
 
 def _experiments(rows: Sequence[Row]) -> Iterator[str]:

@@ -47,13 +47,32 @@ def test_every_image_counts_once_in_each_pass() -> None:
     assert sum(model.seen) == 3 * len(TEST.images)
 
 
-def test_limit_keeps_to_the_same_images() -> None:
+def test_limit_keeps_to_so_many_images() -> None:
     model = PixelSum()
     once = bound(model, TEST, episode_length=4, binarisation="none", limit=8)
     assert sum(model.seen) == 8
-    again = bound(model, TEST, episode_length=4, binarisation="none", limit=8, passes=2)
-    assert again == pytest.approx(once)
-    assert bound(model, TEST, episode_length=4, limit=10**6)
+    assert once == bound(model, TEST, episode_length=4, binarisation="none", limit=8)
+    bound(model, TEST, episode_length=4, binarisation="none", limit=7, passes=2)
+    assert sum(model.seen) == 8 + 8 + 2 * 4
+    assert bound(model, TEST, episode_length=4, limit=10**6) == bound(
+        model, TEST, episode_length=4
+    )
+
+
+def test_limit_leaves_classes_their_images() -> None:
+    """Few images of all would leave a class one or two, that come again and again."""
+    labels = torch.arange(60) // 20
+    numbers = torch.arange(60, dtype=torch.uint8).view(60, 1, 1, 1).expand(60, 1, 4, 4)
+    seen: list[torch.Tensor] = []
+
+    class Keep(PixelSum):
+        def forward(self, images: torch.Tensor, sample_memory: bool = False) -> Elbo:
+            seen.append(images)
+            return super().forward(images, sample_memory)
+
+    test = Images(numbers.contiguous(), labels)
+    bound(Keep(), test, episode_length=20, classes=1, binarisation="none", limit=20)
+    assert len(torch.cat(seen).unique()) == 20
 
 
 @pytest.mark.parametrize("sample_memory", [False, True])

@@ -53,9 +53,12 @@ def a_run(folder: Path, **changes: Any) -> Run:
 
 def test_every_experiment_is_a_figure_a_table_and_rows(tmp_path: Path) -> None:
     models = {"km": tiny_machine(), "dnc": tiny_rival("dnc"), "vae": tiny_vae()}
-    folders = [finished(tmp_path / kind, model, **FINISHED) for kind, model in models.items()]
+    folders = [
+        finished(tmp_path / f"strokes-{kind}-0", model, **FINISHED)
+        for kind, model in models.items()
+    ]
     page = report(folders, passes=1, limit=8, thorough=True)
-    figures = tmp_path / "km" / "figures"
+    figures = folders[0] / "figures"
     drawn = {path.stem for path in figures.glob("*.png")}
     told = {path.stem for path in figures.glob("*.csv")}
     assert drawn >= told == EXPERIMENTS | {"training", "interpolation", "addresses"}
@@ -103,8 +106,11 @@ def test_machines_that_lack_a_part_are_ablations(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="diagonal_covariance=False"):
         record_runs(folders, tmp_path / "results")
     record_runs(folders, tmp_path / "results", "strokes-ablations", ablations=True)
-    settings = {row.setting for row in read(tmp_path / "results")}
-    assert settings == {"km", "km, diagonal_covariance=True"}
+    rows = read(tmp_path / "results")
+    assert {row.setting for row in rows} == {"km", "km, diagonal_covariance=True"}
+    places = {row.command.partition("--run-dir ")[2].split()[0] for row in rows}
+    own = "runs/strokes-ablations/km-diagonal_covariance-True"
+    assert places == {"runs/strokes-ablations", own}  # each command makes runs of its own
     place = tmp_path / "results" / "strokes-ablations"
     assert {"km.csv", "km-diagonal_covariance-True.csv"} <= {p.name for p in place.iterdir()}
 
@@ -125,15 +131,17 @@ def test_seeds_are_no_variants_and_old_runs_are_as_they_were(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "command"),
     [
-        ("strokes-dnc-3", "--preset strokes --model dnc --seed 3`"),
-        ("paper-omniglot-km-0", "--preset paper-omniglot --model km --seed 0`"),
-        ("mine", "--name mine`"),
+        ("strokes-dnc-3", "train_generative.py --preset strokes --model dnc --seed 3"),
+        ("paper-omniglot-km-0", "train_generative.py --preset paper-omniglot --model km --seed 0"),
+        ("mine", "train_generative.py --name mine"),
+        ("strokes-km-diagonal-0", "paper.py --dataset strokes"),
+        ("omniglot-2classes-full-bound-km-0", "paper.py --dataset omniglot --data-dir DIR"),
     ],
 )
 def test_a_missing_run_names_what_makes_it(tmp_path: Path, name: str, command: str) -> None:
     with pytest.raises(InputError, match="is not a run folder") as refused:
         report([tmp_path / name])
-    assert f"`python scripts/train_generative.py {command}" in str(refused.value)
+    assert f"`python scripts/{command} --run-dir {tmp_path}`" in str(refused.value)
 
 
 def test_episodes_for_an_experiment_are_of_the_length_asked_for(tmp_path: Path) -> None:
@@ -198,7 +206,9 @@ def test_the_dip_of_kl(tmp_path: Path) -> None:
     run = a_run(tmp_path / "a")
 
     def dip(*kl: float) -> float | None:
-        return kl_dip(run._replace(metrics=[{"train/rate_y": x, "train/rate_z": 0} for x in kl]))
+        terms = [{"test/kl_y_nats": x, "test/kl_z_nats": 1.0} for x in kl]
+        metrics = [{"step": 10.0 * i, **both} for i, both in enumerate(terms)]
+        return kl_dip(run._replace(metrics=metrics, config={"address_kl_warmup_steps": 10}))
 
-    assert dip(1, 10, 4, 6) == pytest.approx(60)
-    assert dip(1, 2, 3) == 0 and dip(0, 0) is None and dip() is None
+    assert dip(99, 9, 3, 5) == pytest.approx(60)  # what was before both count in full is no peak
+    assert dip(1, 2, 3) == 0 and dip(0, -1, -1) is None and dip(5, 5) is None

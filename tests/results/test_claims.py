@@ -51,12 +51,14 @@ def times(dnc: float, lrua: float) -> Rows:
     return made | {("", kind, "images_seen"): 100.0 for kind in seconds}
 
 
-def settled(*steps: float) -> Rows:
-    classes = zip((2, 4, 12), steps, strict=True)
-    return {("convergence", f"km, {n} classes", "settled_step"): step for n, step in classes}
+def settled(*steps: float, classes: tuple[int, ...] = (2, 4, 12)) -> Rows:
+    each = zip(classes, steps, strict=True)
+    return {("convergence", f"km, {n} classes", "settled_step"): step for n, step in each}
 
 
-def walk(w: float, jump: float) -> Rows:
+def walk(w: float, jump: float, ink: bool = True) -> Rows:
+    if not ink:
+        return {("interpolation", "km, w", "largest_step_share"): jump}
     doubt = "added_uncertainty_nats"
     nats: Rows = {("interpolation", "km, w", doubt): w, ("interpolation", "km, pixels", doubt): 40}
     return nats | {("interpolation", "km, w", "largest_step_share"): jump}
@@ -101,6 +103,7 @@ def gap(value: Value) -> Rows:
         (SETTLE, settled(5, 6, 6), HOLDS),
         (SETTLE, settled(5, 6, 9), PARTLY),
         (SETTLE, settled(7, 13, 9), NOT),
+        (SETTLE, settled(7, 5, 6, classes=(2, 4, 10)), PARTLY),
         (DENOISE, repair(10, 16), HOLDS),
         (DENOISE, repair(10, 16, CORRUPTIONS[:1]), PARTLY),
         (DENOISE, repair(10, 14), PARTLY),
@@ -108,6 +111,8 @@ def gap(value: Value) -> Rows:
         (WALK, walk(20, 0.2), HOLDS),
         (WALK, walk(20, 0.9), PARTLY),
         (WALK, walk(60, 0.9), NOT),
+        (WALK, walk(0, 0.2, ink=False), HOLDS),
+        (WALK, walk(0, 0.9, ink=False), NOT),
         (ADDRESS, slots(20, 1.2), HOLDS),
         (ADDRESS, slots(20, 5), PARTLY),
         (ADDRESS, slots(3, 2.5), NOT),
@@ -161,6 +166,7 @@ def test_the_page(tmp_path: Path) -> None:
     assert "40.0 nats under (35.0 to 45.0)" in strokes and "`python x` and `y`" in strokes
     assert "**partly** | under DNC at 1 of 2 places, under LRUA at 1 of 2 places" in debug
     assert page.count("not measured") == 9 + 7 + 8
+    assert "Nothing is measured yet on cifar10: `python scripts/paper.py --parts" in page
 
 
 @pytest.mark.parametrize(

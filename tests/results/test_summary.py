@@ -20,7 +20,7 @@ from km_rl.evaluate.table import FULL, PRICED
 from km_rl.results.kept import MOST_BYTES, thinned
 from km_rl.results.readme import with_tables
 from km_rl.results.scored import COSTS, NATS
-from km_rl.results.seeds import record_runs
+from km_rl.results.seeds import ONE_BY_ONE, record_runs
 from km_rl.results.spread import mean
 from km_rl.results.summary import Row, command_of, read, record
 
@@ -51,7 +51,7 @@ def trained(place: Path, kind: str, n: int, **config: Any) -> Path:
     tiny: dict[str, Callable[[], Model]] = {"km": tiny_machine, "vae": tiny_vae}
     model: Model = tiny[kind]() if kind in tiny else tiny_rival(kind)
     settings = {"steps": 50, "seed": n, **config}
-    return finished(place / f"{kind}-{n}", model, about=about, **settings)
+    return finished(place / f"strokes-{kind}-{n}", model, about=about, **settings)
 
 
 @pytest.fixture
@@ -130,8 +130,13 @@ def test_an_interval_holds_the_mean_as_often_as_it_says() -> None:
 def test_curves_and_pictures(runs: list[Path]) -> None:
     recorded(runs, experiment="strokes-again")
     place = runs[0].parent / "results" / "strokes-again"
-    assert {path.name for path in place.iterdir()} == {"km.csv", "vae.csv", "samples.png"}
-    assert (place / "samples.png").read_bytes() == b"a picture in km-0"
+    assert {path.name for path in place.iterdir()} == {
+        "km.csv",
+        "vae.csv",
+        "samples.png",
+        ONE_BY_ONE,
+    }
+    assert (place / "samples.png").read_bytes() == b"a picture in strokes-km-0"
     lines = list(csv.DictReader((place / "km.csv").open()))
     assert lines[0] == {"step": "10", "metric": "train/bound", "value": "10", "seed": "0"}
     assert lines[7] == {"step": "30", "metric": "test/bound_nats", "value": "3.6667", "seed": "0"}
@@ -163,7 +168,7 @@ def test_recording_again_changes_nothing(runs: list[Path]) -> None:
     files = [path for path in (runs[0].parent / "results").rglob("*") if path.is_file()]
     before = [path.read_bytes() for path in files]
     recorded(runs[::-1])
-    assert [path.read_bytes() for path in files] == before and len(files) == 4
+    assert [path.read_bytes() for path in files] == before and len(files) == 5
 
 
 def test_not_evaluated(runs: list[Path], tmp_path: Path) -> None:
@@ -187,7 +192,7 @@ def test_an_evaluation_that_is_out_of_date(tmp_path: Path, change: dict[str, Any
 def test_other_test_images(runs: list[Path]) -> None:
     evaluated(runs[0], [entry("vae-0", 5.0)], "8, 1 pass, seed 0")
     assert recorded(runs)["vae", "bound_nats"].value == 102
-    evaluated(runs[1], [entry("km-0", 5.0)])
+    evaluated(runs[1], [entry("strokes-km-0", 5.0)])
     with pytest.raises(InputError, match=r"different test images .*12, 4 passes.*8, 1 pass"):
         recorded(runs)
 
@@ -485,7 +490,7 @@ def test_the_script_records_then_writes_tables(
     printed = capsys.readouterr().out.splitlines()
     verdicts = place / "out" / "README.md"
     assert printed[-3:] == [str(place / "out" / "summary.csv"), str(readme), str(verdicts)]
-    assert all(Path(path).exists() for path in printed) and len(printed) == 6
+    assert all(Path(path).exists() for path in printed) and len(printed) == 7
     assert "| KM | 61.0" in readme.read_text()
 
 
