@@ -38,6 +38,8 @@ from km_rl.rl.sources import pairs
 from km_rl.rl.tasks import Task, halves
 
 Name = Literal["pointnav", "pendulum", "halfcheetah-velocity", "halfcheetah-gait"]
+CHEAP = ("pointnav", "pendulum")
+"""Families whose experts are computed, not trained."""
 Seen = tuple[np.ndarray, np.ndarray]
 """Observations (n, T + 1, Ds) and actions (n, T, Da) of n episodes."""
 Reward = Callable[[np.ndarray], float]
@@ -115,6 +117,11 @@ def load_family(
         InputError: no such family, no tasks, or experts that are missing or of another family.
     """
     at_least_one(train=train, held_out=held_out)
+    if experts and name in CHEAP:
+        raise InputError(
+            f"{len(experts)} experts were given where {name} has its own: leave --experts out, or "
+            f"give a family of HalfCheetah's."
+        )
     rng = np.random.default_rng(seed)
     if name == "pointnav":
         return _pointnav(train, held_out, rng)
@@ -251,7 +258,8 @@ def _velocities(experts: Sequence[Path], rng: np.random.Generator) -> Family:
     if len(experts) != 1:
         raise InputError(
             f"{len(experts)} experts were given where halfcheetah-velocity has one that is told "
-            f"the velocity: give its policy.safetensors with --experts."
+            f"the velocity: make it with 'python scripts/train_expert.py --env "
+            f"HalfCheetahVelocity', and give its policy.safetensors with --experts."
         )
     policy = VelocityPolicy(experts[0])
     velocities = rng.uniform(0, FASTEST, sum(VELOCITIES))
@@ -326,4 +334,9 @@ def _gait(path: Path, random: Pairs, rng: np.random.Generator) -> HeldOut:
     check(trajectories, gym.spaces.Box(-np.inf, np.inf, (17,)), gym.spaces.Box(-1, 1, (6,)))
     task = Task(path.stem, some(pairs(trajectories), PAIRS, rng), {"random": random})
     paid = float(np.mean([t.rews.sum() for t in trajectories]))
+    if not np.isfinite(paid):
+        raise InputError(
+            f"'{path}' does not say what its agent was paid, by which imitators are measured: "
+            f"give demonstrations with rewards, as scripts/train_expert.py makes them."
+        )
     return HeldOut(task, None, told_return=paid)

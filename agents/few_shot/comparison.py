@@ -87,6 +87,8 @@ class Comparison:
     def __init__(self, config: FewShotConfig) -> None:
         config.validate()
         self.config = config = config.resolved()
+        assert config.steps is not None, "steps that are resolved"
+        self.steps = config.steps
         self.family = load_family(
             config.family,
             train=config.train,
@@ -244,7 +246,13 @@ class Comparison:
 
     def _learn(self, name: str, seed: int, task: int) -> Learned:
         c = self.config
-        given = (self.family, self.family.held_out[task], self.told(task, c.pairs), c.steps, seed)
+        given = (
+            self.family,
+            self.family.held_out[task],
+            self.told(task, c.pairs),
+            self.steps,
+            seed,
+        )
         if name in CLASSICAL:
             return by_classical(name, *given)
         return by_few_shot(self.model(name, seed), *given)
@@ -253,7 +261,7 @@ class Comparison:
         """All that depends on a discriminator depends on."""
         key: dict[str, Any] = {"setting": name, "seed": seed, "digests": self.digests}
         if name in CLASSICAL:
-            made = {**asdict(classical(name, self.family.env, self.config.steps, seed))}
+            made = {**asdict(classical(name, self.family.env, self.steps, seed))}
             made |= {"width": matched_width(self.train.state, self.train.rest)}
         elif name == ORACLE:
             made = {"simulated": SIMULATED}
@@ -265,7 +273,7 @@ class Comparison:
     def _agent_key(self, name: str, seed: int, task: str) -> dict[str, Any]:
         """All that an agent's returns depend on."""
         c, env = self.config, self.family.env
-        key = self._key(name, seed) | {"task": task, "pairs": c.pairs, "steps": c.steps}
+        key = self._key(name, seed) | {"task": task, "pairs": c.pairs, "steps": self.steps}
         key |= {"ppo": asdict(ppo_settings(env)), "measures": MEASURES}
         return key | {"episodes": episodes(env), "tested": [POLICY_PAIRS, QUERIES, SEED]}
 

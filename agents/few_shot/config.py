@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from agents.few_shot.scores import CLASSICAL
 from agents.few_shot.settings import ORACLE, SETTINGS
@@ -16,6 +17,21 @@ from km_rl.train.recipe import at_least
 
 SIZES = ("pairs", "tasks", "steps", "train", "held_out")
 """Settings that another experiment has otherwise."""
+
+
+STEPS = {"pointnav": 57_344, "pendulum": 57_344}
+"""Environment steps of each agent in the cheap families."""
+CHEETAH_STEPS = 1_000_000
+"""In HalfCheetah's, where GAIL takes as many to tell."""
+TINY: Mapping[str, Any] = {
+    "meta": MetaRecipe(20, 4, 4, 32, 64, 16),
+    "train": 8,
+    "held_out": 3,
+    "tasks": 1,
+    "steps": 4096,
+    "auc_pairs": (8, 32),
+}
+"""Of the preset debug, where nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +52,9 @@ class FewShotConfig:
     """Held-out experts that agents learn from, one agent from each."""
     seeds: tuple[int, ...] = (0,)
     """Of the training on many experts, and of the agents."""
-    steps: int = 57_344
-    """Environment steps of each agent; with bc, pairs shown."""
+    steps: int | None = None
+    """Environment steps of each agent; by default as many as `STEPS` has for the family. bc, which
+    never acts, is shown 57,344 pairs at most."""
     auc_pairs: tuple[int, ...] = (8, 32, 128, 512)
     """Pairs that a discriminator is told for its AUC."""
     meta: MetaRecipe = field(default_factory=MetaRecipe)
@@ -87,9 +104,10 @@ class FewShotConfig:
         return re.sub("[^a-z0-9]+", "-", "-".join(words).lower())
 
     def resolved(self) -> FewShotConfig:
-        """The same with the sizes of its preset."""
+        """The same with the steps of its family, and its preset's sizes where none is given."""
+        steps = self.steps or STEPS.get(self.family, CHEETAH_STEPS)
         if self.preset == "full":
-            return self
-        meta = MetaRecipe(20, 4, 4, 32, 64, 16)
-        tiny = {"train": 8, "held_out": 3, "tasks": 1, "steps": 4096, "auc_pairs": (8, 32)}
-        return replace(self, run_dir=self.run_dir / "debug", meta=meta, **tiny)  # type: ignore[arg-type]
+            return replace(self, steps=steps)
+        usual = vars(type(self)())
+        sizes = {name: x for name, x in TINY.items() if getattr(self, name) == usual[name]}
+        return replace(self, **{"steps": steps, **sizes, "run_dir": self.run_dir / "debug"})

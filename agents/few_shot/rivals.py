@@ -185,6 +185,8 @@ class Perceptron(FewShot):
     @torch.no_grad()
     def forward(self, rows: Tensor) -> Tensor:
         """As `FewShot`; it learns only if other pairs are remembered or observed than before."""
+        if self.knows_nothing:
+            return rows.new_zeros(len(rows))
         known = self._learned_of
         if known is None or known[0] is not self._expert or known[1] is not self._policy:
             given = (self.stats(x[None].to(rows)) for x in (self._expert, self._policy))

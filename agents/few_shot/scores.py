@@ -33,6 +33,7 @@ from agents.task import Task
 from agents.true_return import SEED, Measured, TrueReturn
 from envs.make import make_vec
 from envs.tasks import Act, Family, HeldOut, make_task_vec
+from km_rl.errors import InputError
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import ROUNDS, FewShot
 from km_rl.rl.meta import MetaDiscriminator
@@ -48,9 +49,10 @@ CLASSICAL: Mapping[str, Mapping[str, Any]] = {
 """By name, how its run differs from that of scripts/gail.py; batches are full, the pairs tiled.
 
 ``updates`` is the best of 8, 32 and 128 by the last score, the mean of two training tasks of
-pointnav with one seed. So is the number of gradient steps of bc: as many pairs as the others take
-steps, 224 batches, did better than 4 times and 18 times as many.
+pointnav with one seed.
 """
+BC_PAIRS = 57_344
+"""Pairs that bc is shown: 224 batches did better than 4 and 18 times as many, on those tasks."""
 MEASURES = 4
 """Times that the return is measured on the way, evenly."""
 EPISODES, LONG_EPISODES = 50, 10
@@ -80,6 +82,12 @@ class TaskReturn(TrueReturn):
         else:
             assert case.told_return is not None, "known neither by its actions nor by a file"
             self.expert = Measured(np.array([case.told_return]), np.zeros(1))
+        if self.expert.mean <= self.random.mean:
+            raise InputError(
+                f"The expert of '{case.task.name}' returns {self.expert.mean:.1f} where random "
+                f"actions return {self.random.mean:.1f}, so there is no scale for imitators: "
+                f"train the expert for longer, or take other tasks."
+            )
 
     def score(self, policy: Any) -> float:
         """The return of a policy, 0 being a random one's and 1 the expert's."""
@@ -173,7 +181,8 @@ def stops(steps: int, round_steps: int) -> list[int]:
 
 
 def classical(name: str, env: str, steps: int, seed: int) -> GailConfig:
-    """The run of a name of `CLASSICAL`; the steps of bc are pairs shown."""
+    """The run of a name of `CLASSICAL`; the steps of bc, `BC_PAIRS` at most, are pairs shown."""
+    steps = min(steps, BC_PAIRS) if name == "bc" else steps
     return GailConfig(env, steps=steps, seed=seed, **CLASSICAL[name]).resolved()
 
 

@@ -80,8 +80,8 @@ class TeachersConfig:
     """The experiment, or its smallest form, with a few steps of everything."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the training on many experts, and of the agents."""
-    steps: int = FewShotConfig.steps
-    """Environment steps of each agent."""
+    steps: int | None = None
+    """Environment steps of each agent; by default as many as in the comparison."""
     run_dir: Path = Path("runs")
     """Where the discriminators lie, or will."""
     record: Path | None = None
@@ -126,7 +126,7 @@ def teach(
         assert isinstance(model, MetaDiscriminator)
         by = union([*trained_by(family.name, MEMORY, seed, few_shot.run_dir), comparison.commit])
         for arm in ARMS:
-            paths = taught(model, family, teachers, few_shot.steps, seed, arm)
+            paths = taught(model, family, teachers, comparison.steps, seed, arm)
             drawn.setdefault(arm, paths)
             apart = dict(zip(Teachers._fields, distances(paths, teachers), strict=True))
             ends += [End(arm, f"from_{who}", value, seed, by) for who, value in apart.items()]

@@ -40,6 +40,12 @@ def bounded(logits: Tensor, bound: float = BOUND) -> Tensor:
     return bound * (logits / bound).tanh()
 
 
+NOT_REMEMBERED = (
+    "Pairs were to be forgotten that had not been remembered: give those that `remember` was "
+    "given, each once."
+)
+
+
 class FewShot(SelfDescribing):
     """The logit of a pair, given a few pairs of an expert and some of a policy.
 
@@ -112,10 +118,18 @@ class FewShot(SelfDescribing):
         self._expert = torch.cat([self._expert, self.rows(source)])
 
     def forget(self, source: Any) -> None:
-        """Take pairs that were remembered out again."""
-        gone = self.rows(source)
-        found = (self._expert[:, None] == gone).all(-1).any(-1)
-        self._expert = self._expert[~found]
+        """Take pairs that were remembered out again, each as often as it is given.
+
+        Raises:
+            InputError: as `remember`, or pairs that were not remembered.
+        """
+        kept = self._expert
+        for row in self.rows(source):
+            places = (kept == row).all(-1).nonzero()
+            if not len(places):
+                raise InputError(NOT_REMEMBERED)
+            kept = torch.cat([kept[: places[0]], kept[places[0] + 1 :]])
+        self._expert = kept
 
     def observe(self, source: Any) -> None:
         """Take in what a policy did in a round: `ROUND_PAIRS` of it; errors as `remember`."""
@@ -127,9 +141,19 @@ class FewShot(SelfDescribing):
 
     @torch.no_grad()
     def forward(self, rows: Tensor) -> Tensor:
-        """The logits (N,) of pairs (N, D), given what was remembered and observed."""
+        """The logits (N,) of pairs (N, D), given what was remembered and observed.
+
+        They are 0 while there is nothing of an expert, or of a policy.
+        """
+        if self.knows_nothing:
+            return rows.new_zeros(len(rows))
         expert, policy = (x[None].to(rows) for x in (self._expert, self._policy))
         return bounded(self.logits_expert_is_high(expert, policy, rows[None])[0])
+
+    @property
+    def knows_nothing(self) -> bool:
+        """Whether there is nothing of an expert, or of a policy, to tell pairs apart by."""
+        return not len(self._expert) or not len(self._policy)
 
     def rows(self, source: Any) -> Tensor:
         """Pairs of any source as rows (N, D).

@@ -39,7 +39,7 @@ from km_rl.core.prior import MemoryPrior
 from km_rl.errors import InputError, above_zero, at_least_one
 from km_rl.rl.channel import Channel
 from km_rl.rl.evidence import EXPERT, POLICY, Evidence, consult
-from km_rl.rl.few_shot import BOUND, ROUND_PAIRS, ROUNDS, FewShot, bounded
+from km_rl.rl.few_shot import BOUND, NOT_REMEMBERED, ROUND_PAIRS, ROUNDS, FewShot, bounded
 from km_rl.rl.heads import Ratio
 from km_rl.rl.scorer import Scorer
 
@@ -223,10 +223,7 @@ class MetaDiscriminator(FewShot):
         for memory, prior, before in zip(rest, self.prior(), self.expert, strict=True):
             written = memory.precision - prior.precision
             if torch.linalg.eigvalsh(written)[0] < -1e-6 * before.precision.diagonal().max():
-                raise InputError(
-                    "Pairs were to be forgotten that had not been remembered: give those that "
-                    "`remember` was given, each once."
-                )
+                raise InputError(NOT_REMEMBERED)
         self._keep(rest, self.policy)
 
     @torch.no_grad()
@@ -241,6 +238,8 @@ class MetaDiscriminator(FewShot):
                 "Memories of differently trained discriminators were to be merged: give copies "
                 "of one, loaded from the same file."
             )
+        if not others:
+            return
         theirs = zip(*(other.expert for other in others), strict=True)
         merged = (m.merge(*rest) for m, rest in zip(self.expert, theirs, strict=True))
         self._keep(tuple(merged), self.policy)

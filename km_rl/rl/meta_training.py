@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ FINAL_SHARE = 0.05
 """Of the step size, at the end of its cosine."""
 CLIP_NORM = 5.0
 """Gradients are shortened to this length."""
+
+
+Queries = Literal["held_out", "left_out", "written"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class MetaRecipe:
     """Pairs of the policy that are remembered."""
     query_pairs: int = 64
     """Pairs of each that are told apart."""
-    queries: Literal["held_out", "left_out", "written"] = "held_out"
+    queries: Queries = "held_out"
     """Told apart are pairs of episodes of which none was remembered; pairs that were, each left
     out of its own score; or, for comparison, those that were, as they are."""
     learning_rate: float = 2e-3
@@ -61,6 +64,8 @@ class MetaRecipe:
             query_pairs=self.query_pairs,
         )
         above_zero(learning_rate=self.learning_rate)
+        if self.queries not in (known := get_args(Queries)):
+            raise InputError(f"queries is '{self.queries}': give one of {', '.join(known)}.")
         if self.most_pairs < self.least_pairs:
             raise InputError(
                 f"most_pairs is {self.most_pairs} where least_pairs is {self.least_pairs}: "

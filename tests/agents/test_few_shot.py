@@ -28,6 +28,7 @@ from agents.few_shot.scores import (
     CLASSICAL,
     Acting,
     TaskReturn,
+    classical,
     stops,
 )
 from agents.few_shot.settings import SETTINGS, Setting
@@ -125,6 +126,22 @@ def test_a_score_is_0_for_a_random_policy_and_1_for_the_expert(name: Any) -> Non
         at_first = measure.score(Acting(case.act))
         assert measure.of_random().mean == measure.random.mean
         assert at_first == measure.score(Acting(case.act)) == 1
+
+
+def test_an_expert_that_is_no_better_than_chance_gives_no_scale() -> None:
+    family = load_family("pointnav", train=1, held_out=1)
+    poor = family.held_out[0]._replace(act=lambda obs: -np.ones((len(obs), 2)))
+    with pytest.raises(InputError, match="there is no scale for imitators: train the expert"):
+        TaskReturn(family, poor)
+
+
+def test_debug_takes_the_place_of_what_was_not_asked_for() -> None:
+    given = FewShotConfig(preset="debug", tasks=2, meta=RECIPE).resolved()
+    assert (given.tasks, given.meta, given.train, given.steps) == (2, RECIPE, 8, 4096)
+    usual = {name: FewShotConfig(name).resolved().steps for name in ("pendulum", "pointnav")}
+    assert usual == {"pendulum": 57_344, "pointnav": 57_344}
+    assert FewShotConfig("halfcheetah-gait").resolved().steps == 1_000_000
+    assert classical("bc", "HalfCheetah", 1_000_000, 0).steps == 57_344
 
 
 def test_the_script_compares_goes_on_and_records(
@@ -405,7 +422,8 @@ def test_the_memory_is_compared_on_the_same_tasks_and_seeds() -> None:
         ("--pairs 5000", "5000 pairs were to be remembered and 256 of other episodes"),
         ("--preset full --train 2 --held-out 3 --tasks 9", "--tasks is 9 where 3 experts"),
         ("--seeds", "The seeds are none"),
-        ("--family halfcheetah-velocity", "0 experts were given"),
+        ("--family halfcheetah-velocity", "make it with 'python scripts/train_expert.py"),
+        ("--experts mine.npz", "1 experts were given where pointnav has its own"),
     ],
 )
 def test_bad_input_is_one_sentence(

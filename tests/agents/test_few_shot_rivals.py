@@ -62,8 +62,23 @@ def test_rivals_take_pairs_in_and_forget_them(name: str) -> None:
     told = model(query)
     model.remember(second)
     assert not torch.allclose(model(query), told)
+    model.remember(first)
+    model.forget(first)
     model.forget(second)
     torch.testing.assert_close(model(query), told)
+    with pytest.raises(InputError, match="had not been remembered"):
+        model.forget(second)
+
+
+@pytest.mark.parametrize("name", [*RIVALS, "perceptron"])
+def test_a_rival_that_knows_nothing_tells_nothing_apart(name: str) -> None:
+    model = RIVALS.get(name) or Perceptron(2, 2, 16, updates=2).eval()
+    query, pairs = torch.randn(9, 4), {"obs": torch.randn(5, 2), "acts": torch.randn(5, 2)}
+    for take_in in (None, model.remember, model.observe):
+        model.clear()
+        if take_in is not None:
+            take_in(pairs)
+        assert torch.equal(model(query), torch.zeros(9))
 
 
 def test_a_perceptron_learns_the_pairs_it_is_given_side_by_side() -> None:

@@ -235,6 +235,12 @@ def test_gaits_are_the_agents_whose_files_are_given(tmp_path: Path) -> None:
     foreign = _agent(tmp_path / "hopper.npz", 9, env="Hopper-v4")
     with pytest.raises(InputError, match="holds demonstrations of Hopper-v4 where HalfCheetah"):
         load_family("halfcheetah-gait", experts=[*files[:5], foreign])
+    with np.load(files[5]) as file:
+        kept = {name: x for name, x in file.items() if name not in ("rews", "returns")}
+    unpaid = tmp_path / "unpaid.npz"
+    np.savez(unpaid, **kept)
+    with pytest.raises(InputError, match=r"unpaid.npz' does not say what its agent was paid"):
+        load_family("halfcheetah-gait", experts=[*files[:5], unpaid])
 
 
 def test_bad_families_are_one_sentence(tmp_path: Path) -> None:

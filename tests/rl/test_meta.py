@@ -311,6 +311,9 @@ def test_a_file_holds_the_whole_discriminator(tmp_path: Path) -> None:
     assert bool(back.stats.frozen)
 
 
+TYPO: Any = "left-out"
+
+
 @pytest.mark.parametrize(
     ("tasks", "recipe", "sentence"),
     [
@@ -332,6 +335,7 @@ def test_a_file_holds_the_whole_discriminator(tmp_path: Path) -> None:
         (few_shot_tasks.tasks(n=1), replace(RECIPE, most_pairs=4), "'expert 0' has 1 pairs"),
         (few_shot_tasks.tasks(), replace(RECIPE, most_pairs=3), "most_pairs is 3"),
         (few_shot_tasks.tasks(), replace(RECIPE, batch=0), "batch is 0"),
+        (few_shot_tasks.tasks(), replace(RECIPE, queries=TYPO), "queries is 'left-out'"),
     ],
 )
 def test_bad_tasks_are_refused(tasks: list, recipe: MetaRecipe, sentence: str) -> None:
