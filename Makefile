@@ -20,9 +20,10 @@ train: $(READY)  ## the machine and a VAE on the built-in strokes, then the tabl
 	$(BIN)/python scripts/train_generative.py --preset strokes --model km
 	$(BIN)/python scripts/evaluate.py runs/strokes-km-0 runs/strokes-vae-0
 
-imitation: $(READY)  ## the memory against its rivals on one expert: ENV, DEMOS=FILE.npz, STEPS, SEEDS, WORKERS
+imitation: $(READY)  ## the memory against its rivals on one expert: ENV, DEMOS=FILE.npz, STEPS, SEEDS, WORKERS, RECORD, FLAGS
 	for n in 1 10; do $(BIN)/python scripts/gail_benchmark.py --env $(ENV) $(DEMOS:%=--demos %) \
-		--trajectories $$n --steps $(STEPS) --seeds $(SEEDS) --workers $(WORKERS) || exit; done
+		--trajectories $$n --steps $(STEPS) --seeds $(SEEDS) --workers $(WORKERS) \
+		$(RECORD:%=--record %) $(FLAGS) || exit; done
 	$(BIN)/python scripts/novelty.py --env $(ENV) $(DEMOS:%=--demos %)
 	$(BIN)/python scripts/benchmark.py discriminator
 

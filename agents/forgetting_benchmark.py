@@ -68,6 +68,8 @@ class Forgetting:
     """A run of each arm with each."""
     workers: int = 1
     """Runs side by side."""
+    allow_variable_horizon: bool = False
+    """Imitate although the length of an episode gives the task away."""
     run_dir: Path = Path("runs/forgetting")
     """Where what has ended is kept; the same command goes on from there."""
     record: Path | None = None
@@ -89,7 +91,15 @@ class Forgetting:
 
     def config(self, seed: int) -> GailConfig:
         """What all arms of a seed share."""
-        return GailConfig(self.env, self.demos, self.good, steps=self.steps, seed=seed, threads=1)
+        return GailConfig(
+            self.env,
+            self.demos,
+            self.good,
+            steps=self.steps,
+            seed=seed,
+            allow_variable_horizon=self.allow_variable_horizon,
+            threads=1,
+        )
 
     def path(self, arm: str, seed: int) -> Path:
         """Where the curve of a run that has ended is kept."""

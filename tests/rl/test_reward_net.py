@@ -229,3 +229,17 @@ def test_bad_input_is_one_sentence() -> None:
         _net(expert_capacity=20).remember(_transitions(30))
     with pytest.raises(InputError, match="no next states where use_next_state"):
         _net(use_next_state=True).remember({"obs": np.zeros((3, 3)), "acts": np.zeros((3, 2))})
+
+
+@pytest.mark.cuda
+def test_memories_move_to_the_gpu_and_are_written_there() -> None:
+    net = _net()
+    net.remember(_transitions(40))
+    net.observe(_transitions(40, seed=1, shift=1.0))
+    arrays = _arrays(_transitions(80, seed=2))
+    told = net.predict(*arrays)
+    net.cuda()
+    np.testing.assert_allclose(net.predict(*arrays), told, rtol=1e-3, atol=1e-3)
+    logits = net.train()(*net.preprocess(*_arrays(_transitions(16, seed=3))))
+    assert logits.device.type == "cuda" and logits.isfinite().all()
+    assert net.eval().forget(_transitions(40)) == 40
