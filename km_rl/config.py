@@ -187,6 +187,7 @@ presets: dict[str, Config] = {
         preset="debug",
         steps=20,
         warmup_steps=5,
+        address_kl_warmup_steps=5,
         episode_length=4,
         episodes_per_batch=2,
         slots=4,

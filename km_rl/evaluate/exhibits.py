@@ -60,7 +60,7 @@ def experiments(
     if variants(runs):
         return [ablations(runs, scores)]
     first, images = runs[0], min(limit or IMAGES, IMAGES)
-    shown = [importance(runs, test, seed, images // 4)]
+    shown = [importance(runs, test, seed, images // 2)]
     if first.episodic is not None:
         shown.append(convergence(runs, test, seed))
     shown += [repair(runs, test, seed), capacity(runs, test, seed, images)]

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,8 +33,6 @@ COUNTS = (1, 10, 100)
 """k. Each divides the last, so that all are estimated from the same draws."""
 AT_ONCE = 128
 """Images weighted at once."""
-FEWEST = 16
-"""Episodes behind every number: of few classes, each differs much from the next."""
 
 
 def importance(runs: Sequence[Run], test: Images, seed: int, images: int) -> Exhibit:
@@ -46,8 +43,8 @@ def importance(runs: Sequence[Run], test: Images, seed: int, images: int) -> Exh
         "The importance-weighted bound",
         "Look for curves that fall little: the bound is then close to -ln p(x|M), and inference "
         "wastes nothing. They cannot rise. Nats per image against the draws k of address and code "
-        f"that share one memory; the memory itself is not weighted. About {images} test images, "
-        f"at least {FEWEST} episodes: compare these with each other, not with the table's.",
+        f"that share one memory; the memory itself is not weighted. They are of about {images} "
+        f"test images: compare them with each other, not with the table.",
         plotted(points, {"bound_nats": ""}, "k", log=True),
         points=points,
     )
@@ -77,8 +74,7 @@ def kl_memory(run: Run, test: Images, seed: int, images: int) -> float:
 
 def _episodes(run: Run, test: Images, seed: int, images: int) -> Iterator[Tensor]:
     classes = run.conditions.classes
-    kind: dict[str, Any] = {"classes": classes, "fewest": FEWEST, "at_once": AT_ONCE}
-    return random_episodes(run, test, images, seed=seed, **kind)
+    return random_episodes(run, test, images, seed=seed, classes=classes, at_once=AT_ONCE)
 
 
 def importance_bound(
