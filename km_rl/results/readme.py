@@ -36,7 +36,7 @@ FEW_SHOT = Pivot(
         "ms to adapt": "adapt_ms@512",
         "return": "return",
         "IQM": "return_iqm",
-        "P(kanerva better)": "probability_kanerva_better",
+        "P(improvement)": "probability_kanerva_better",
     },
     3,
 )
@@ -79,20 +79,20 @@ RETURNS = {
     "return": "return",
     "IQM": "return_iqm",
     "last tenth": "late_return",
-    "actions drawn": "rollout_return",
-    "of what was shown": "share_of_expert",
-    "P(kanerva better)": "probability_kanerva_better",
+    "stochastic": "rollout_return",
+    "normalised": "share_of_expert",
+    "P(improvement)": "probability_kanerva_better",
 }
 """The columns of an imitation and their metrics."""
 NOTES = {
     "IQM": "IQM: the interquartile mean of four seeds or more [bootstrap; of five it holds the "
     "truth some 89% of the time].",
     "last tenth": "Last tenth: mean over that of the steps.",
-    "actions drawn": "Actions drawn: over training's last 100 episodes; elsewhere an action is "
-    "the policy's mean.",
-    "of what was shown": "Of what was shown: 0% is a random policy, 100% the demonstrations.",
-    "P(kanerva better)": "P(kanerva better): how often a run of it ends above one of the row.",
-    "minutes": "Minutes: of a run on a core.",
+    "stochastic": "Stochastic: actions drawn from the policy, over training's last 100 episodes; "
+    "elsewhere an action is the policy's mean.",
+    "normalised": "Normalised: 0% is a random policy, 100% the demonstrations that were shown.",
+    "P(improvement)": "P(improvement): how often a run of kanerva ends above one of the row.",
+    "minutes": "Minutes: of the fastest run, on a core.",
 }
 """What is said of a column under the table."""
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
