@@ -31,10 +31,10 @@ few-shot: $(READY)  ## a new expert from 16 pairs: FAMILY, PRESET=debug in two m
 	$(BIN)/python scripts/few_shot.py --family $(FAMILY) --preset $(PRESET)
 
 test: $(READY)  ## every test but the slow and the CUDA ones
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-newest: $(NEWEST)/.ready  ## the tests of rl/, agents/ and envs/ on the newest gymnasium and SB3
-	$(NEWEST)/bin/python -m pytest -n auto --dist loadfile tests/rl tests/agents tests/envs
+	$(NEWEST)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/rl tests/agents tests/envs
 
 lint: $(READY)  ## style, types and the direction of imports
 	$(BIN)/ruff check .

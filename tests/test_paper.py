@@ -27,6 +27,7 @@ def test_the_whole_paper_at_its_smallest(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "debug-ablations" / "ablations.png").exists()
 
 
+@pytest.mark.slow
 def test_the_full_bound_in_two_pieces(tmp_path: Path) -> None:
     if not commit():
         pytest.skip("results name a commit, and this is no checkout")
