@@ -43,7 +43,7 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import png
 from km_rl.results.spread import Estimate, mean, probability_of_improvement, spread
-from km_rl.results.summary import Row, check_name, read
+from km_rl.results.summary import Row, check_name, read, span
 from km_rl.results.summary import record as record_rows
 
 COLUMNS = ("step", "metric", "value", "seed")
@@ -242,11 +242,9 @@ def _provenance(
         *(earlier.commit.split("+") if earlier else []),
         *(one for r in group for one in r.fact("commit").split("+")),
     ]
-    consecutive = len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
-    spoken = f"{seeds[0]}..{seeds[-1]}" if consecutive else ",".join(map(str, seeds))
     return (
         " + ".join(dict.fromkeys(hardware)),
-        f"{command(group[0])} --seed {spoken}",
+        f"{command(group[0])} --seed {span(seeds)}",
         "+".join(dict.fromkeys(commits)),
     )
 

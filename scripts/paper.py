@@ -24,6 +24,7 @@ from km_rl.data import Splits, load
 from km_rl.data.episodes import validate
 from km_rl.errors import InputError, at_least_one, exit_on_input_error
 from km_rl.evaluate.report import report
+from km_rl.evaluate.runs import USUAL
 from km_rl.results.full_bound import Classes, full_bound
 from km_rl.results.plan import (
     DNC_SEEDS,
@@ -36,7 +37,7 @@ from km_rl.results.plan import (
     compared,
 )
 from km_rl.results.rate_distortion import write_rate_distortion
-from km_rl.results.seeds import USUAL, record_runs
+from km_rl.results.seeds import record_runs
 from km_rl.results.summary import read
 from km_rl.results.verdicts import write_verdicts
 

@@ -24,7 +24,7 @@ from km_rl.data.episodes import dimensions, validate
 from km_rl.errors import exit_on_input_error
 from km_rl.evaluate.bound import bound
 from km_rl.evaluate.report import report
-from km_rl.results.seeds import USUAL
+from km_rl.evaluate.runs import USUAL
 from km_rl.train.loop import train
 from km_rl.train.run import Run, describe, is_main_process
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from agents.few_shot.scores import CLASSICAL
 from agents.few_shot.settings import ORACLE, SETTINGS
-from envs.tasks import HELD_OUT, TRAIN, Name
+from envs.tasks import CHEAP, HELD_OUT, TRAIN, Name
 from km_rl.errors import InputError, at_least_one, check_seeds
 from km_rl.rl.meta_training import MetaRecipe
 from km_rl.train.recipe import at_least
@@ -19,7 +19,7 @@ SIZES = ("pairs", "tasks", "steps", "train", "held_out")
 """Settings that another experiment has otherwise."""
 
 
-STEPS = {"pointnav": 57_344, "pendulum": 57_344}
+STEPS = 57_344
 """Environment steps of each agent in the cheap families."""
 CHEETAH_STEPS = 1_000_000
 """In HalfCheetah's, where GAIL takes as many to tell."""
@@ -53,7 +53,7 @@ class FewShotConfig:
     seeds: tuple[int, ...] = (0,)
     """Of the training on many experts, and of the agents."""
     steps: int | None = None
-    """Environment steps of each agent; by default as many as `STEPS` has for the family. bc, which
+    """Environment steps of each agent; by default 57,344, or a million of HalfCheetah. bc, which
     never acts, is shown 57,344 pairs at most."""
     auc_pairs: tuple[int, ...] = (8, 32, 128, 512)
     """Pairs that a discriminator is told for its AUC."""
@@ -105,7 +105,7 @@ class FewShotConfig:
 
     def resolved(self) -> FewShotConfig:
         """The same with the steps of its family, and its preset's sizes where none is given."""
-        steps = self.steps or STEPS.get(self.family, CHEETAH_STEPS)
+        steps = self.steps or (STEPS if self.family in CHEAP else CHEETAH_STEPS)
         if self.preset == "full":
             return replace(self, steps=steps)
         usual = vars(type(self)())

@@ -23,13 +23,8 @@ from km_rl.nn.weights import read_weights
 Metrics = Mapping[str, float]
 
 Model = EpisodicModel[Any] | VAE
-PRESETS = {
-    "strokes": "strokes",
-    "paper-omniglot": "omniglot",
-    "paper-cifar10": "cifar10",
-    "debug": None,
-}
-"""Of `train_generative.py`, by which it names its runs, and the data set that they are for."""
+USUAL = {"strokes": "strokes", "omniglot": "paper-omniglot", "cifar10": "paper-cifar10"}
+"""Data set to its usual preset."""
 MODELS: dict[str, type[Model]] = {
     "km": KanervaMachine,
     "dkm": DKM,
@@ -206,15 +201,15 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _command_for(folder: Path) -> str:
     """What trains the run of that name, as far as the name tells."""
-    named = re.fullmatch(rf"({'|'.join(PRESETS)})-({'|'.join(MODELS)})-(\d+)", folder.name)
+    presets = "|".join([*USUAL.values(), "debug"])
+    named = re.fullmatch(rf"({presets})-({'|'.join(MODELS)})-(\d+)", folder.name)
     if named is not None:
         preset, model, seed = named.groups()
         command = f"train_generative.py --preset {preset} --model {model} --seed {seed}"
     elif not re.search(rf"-({'|'.join(MODELS)})(-.+)?-\d+$", folder.name):
         command = f"train_generative.py --name {shlex.quote(folder.name)}"
     else:
-        found = (data for data in PRESETS.values() if data and data in folder.name)
-        data = next(found, "strokes")
+        data = next((one for one in USUAL if one in folder.name), "strokes")
         command = f"paper.py --dataset {data}" + " --data-dir DIR" * (data != "strokes")
     usual = folder.parent == Path("runs")
     place = "" if usual else f" --run-dir {shlex.quote(str(folder.parent))}"

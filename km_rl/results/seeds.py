@@ -26,12 +26,12 @@ from km_rl.evaluate import figures
 from km_rl.evaluate.csv_file import write_csv
 from km_rl.evaluate.experiments import over_seeds, write_curves
 from km_rl.evaluate.figures import Line, png
-from km_rl.evaluate.runs import Run
+from km_rl.evaluate.runs import USUAL, Run
 from km_rl.evaluate.table import FULL
 from km_rl.results.kept import copy_pictures, curves
 from km_rl.results.scored import Scored, by_setting
 from km_rl.results.spread import mean
-from km_rl.results.summary import Row, check_name, record
+from km_rl.results.summary import Row, check_name, record, span
 
 ONE_BY_ONE = "seeds.png"
 GAPS = (
@@ -41,8 +41,6 @@ GAPS = (
     "bits_per_dim_sampled_memory_with_kl_memory",
 )
 """Metrics whose gap is recorded too."""
-USUAL = {"strokes": "strokes", "omniglot": "paper-omniglot", "cifar10": "paper-cifar10"}
-"""Data set to its usual preset."""
 SHORT = {"strokes-images-dynamic": "strokes", "cifar10-images-dequantised": "cifar10"}
 """Experiments that need no more than the name of their data."""
 
@@ -213,7 +211,7 @@ def provenance(scored: Sequence[Scored], place: str = "runs") -> tuple[str, str,
 
 def evaluation(scored: Sequence[Scored], place: str = "runs") -> str:
     """The command of the experiments on each of these runs, in the folders that theirs makes."""
-    folder = f"{place}/{_usual_name(scored[0])}-{_span([one.seed for one in scored])}"
+    folder = f"{place}/{_usual_name(scored[0])}-{span([one.seed for one in scored])}"
     limit = [] if scored[0].limit is None else ["--limit", str(scored[0].limit)]
     return shlex.join(["python", "scripts/evaluate.py", folder, *limit])
 
@@ -233,13 +231,7 @@ def _command(scored: Sequence[Scored], place: str) -> str:
     bare = [_bare(_about(one.run, "command")) for one in scored]
     seeds = [one.seed for one in scored] if len(set(map(tuple, bare))) == 1 else [scored[0].seed]
     where = [] if place == "runs" else ["--run-dir", place]
-    return shlex.join([*bare[0], *where, "--seed", _span(seeds)])
-
-
-def _span(seeds: Sequence[int]) -> str:
-    """Seeds in a command that is to be given once for each: 0..4, or 0,3."""
-    consecutive = len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
-    return f"{seeds[0]}..{seeds[-1]}" if consecutive else ",".join(map(str, seeds))
+    return shlex.join([*bare[0], *where, "--seed", span(seeds)])
 
 
 def _bare(command: str) -> list[str]:

@@ -145,6 +145,12 @@ def _check(row: Row) -> None:
         )
 
 
+def span(seeds: Sequence[int]) -> str:
+    """Seeds in a command that is to be given once for each: 0..4, or 0,3."""
+    consecutive = len(seeds) > 1 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
+    return f"{seeds[0]}..{seeds[-1]}" if consecutive else ",".join(map(str, seeds))
+
+
 def check_name(experiment: str) -> None:
     """Refuse what cannot be the name of an experiment with an `InputError`."""
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", experiment):
