@@ -1,100 +1,23 @@
 """The tables of the README and of docs/, written from results/summary.csv between markers.
 
 ``<!-- results: EXPERIMENT -->`` opens a table and ``<!-- /results -->`` closes it; whatever stands
-between them is replaced. ``benchmarks`` stands for `BENCHMARKS`. Under each table stands what
-produced it: seeds, hardware, commit and, folded up, the commands.
+between them is replaced. Under each table stands what produced it: seeds, hardware, commit and,
+folded up, the commands.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
+from km_rl.results.layouts import LABELS, NOTES, PIVOTS, RETURNS, Pivot
 from km_rl.results.spread import FEWEST
 from km_rl.results.summary import Row
 
-BENCHMARKS = ("memory-speed", "step-cost", "discriminator-cost")
-
-
-class Pivot(NamedTuple):
-    """A table with a row for each setting: its columns with their metrics, and decimals."""
-
-    columns: Mapping[str, str]
-    decimals: int
-
-
-FEW_SHOT = Pivot(
-    {
-        **{f"AUC, {k}": f"auc@{k}" for k in (8, 32, 128, 512)},
-        "earlier rounds, 16": "auc_earlier@16",
-        "learners, 16": "auc_learner@16",
-        "ms to adapt": "adapt_ms@512",
-        "return": "return",
-        "IQM": "return_iqm",
-        "P(improvement)": "probability_kanerva_better",
-    },
-    3,
-)
-FAMILIES = ("pointnav", "pendulum", "halfcheetah-velocity", "halfcheetah-gait")
-PIVOTS = {
-    "retrieval": Pivot(
-        {
-            "random": "error_percent_random",
-            "strokes": "error_percent_strokes",
-            "Omniglot": "error_percent_omniglot",
-            "Omniglot, block": "error_percent_omniglot_block",
-            "Omniglot, few": "error_percent_omniglot_early",
-            "bits per number": "bits_per_number",
-        },
-        2,
-    ),
-    "retrieval-cost": Pivot(
-        {
-            f"{verb}, {n:,}": f"{verb}_us@{n}"
-            for verb in ("write", "read")
-            for n in (100, 1000, 10_000)
-        },
-        0,
-    ),
-    "retrieval-facts": Pivot(
-        {
-            "patterns per unit": "patterns_per_unit",
-            "critical distance": "critical_distance",
-            "expected": "critical_distance_expected",
-            "by Kanerva": "critical_distance_by_kanerva",
-            "doublings per unit": "doublings_per_unit",
-            "limit": "doublings_per_unit_limit",
-        },
-        3,
-    ),
-    **{f"few-shot-{family}": FEW_SHOT for family in FAMILIES},
-}
-"""By experiment; settings that have none of the columns are left out."""
-RETURNS = {
-    "return": "return",
-    "IQM": "return_iqm",
-    "last tenth": "late_return",
-    "stochastic": "rollout_return",
-    "normalised": "share_of_expert",
-    "P(improvement)": "probability_kanerva_better",
-}
-"""The columns of an imitation and their metrics."""
-NOTES = {
-    "IQM": "IQM: the interquartile mean of four seeds or more [bootstrap; of five it holds the "
-    "truth some 89% of the time].",
-    "last tenth": "Last tenth: mean over that of the steps.",
-    "stochastic": "Stochastic: actions drawn from the policy, over training's last 100 episodes; "
-    "elsewhere an action is the policy's mean.",
-    "normalised": "Normalised: 0% is a random policy, 100% the demonstrations that were shown.",
-    "P(improvement)": "P(improvement): how often a run of kanerva ends above one of the row.",
-    "minutes": "Minutes: of the fastest run, on a core.",
-}
-"""What is said of a column under the table."""
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(r"<!-- results: (\S+) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S)
 FOLDED = """<details><summary>Commands (0..4: one for each; DIR: where the data lie)</summary>
@@ -104,11 +27,6 @@ FOLDED = """<details><summary>Commands (0..4: one for each; DIR: where the data 
 ```
 
 </details>"""
-KINDS = ("km", "dkm", "dnc", "lrua", "vae")
-LABELS = {kind: kind.upper() for kind in KINDS} | {
-    f"km-under-{kind}": f"KM under {kind.upper()}" for kind in KINDS[1:]
-}
-"""Settings that have a name, in the order of the table; others follow."""
 
 
 def write_tables(readme: str | Path, rows: Sequence[Row]) -> Path:
@@ -147,8 +65,7 @@ def with_tables(text: str, rows: Sequence[Row]) -> str:
 
 
 def _block(experiment: str, rows: Sequence[Row]) -> str:
-    names = BENCHMARKS if experiment == "benchmarks" else (experiment,)
-    shown = [row for name in names for row in rows if row.experiment == name]
+    shown = [row for row in rows if row.experiment == experiment]
     if not shown:
         known = ", ".join(dict.fromkeys(row.experiment for row in rows)) or "none"
         raise InputError(

@@ -1,0 +1,126 @@
+"""How the tables of the README and of docs/ are laid out: which metrics, under which heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Pivot(NamedTuple):
+    """A table with a row for each setting: its columns with their metrics, and decimals."""
+
+    columns: Mapping[str, str]
+    decimals: int
+
+
+FEW_SHOT = Pivot(
+    {
+        **{f"AUC, {k}": f"auc@{k}" for k in (8, 32, 128, 512)},
+        "earlier rounds, 16": "auc_earlier@16",
+        "learners, 16": "auc_learner@16",
+        "ms to adapt": "adapt_ms@512",
+        "return": "return",
+        "IQM": "return_iqm",
+        "P(improvement)": "probability_kanerva_better",
+    },
+    3,
+)
+FAMILIES = ("pointnav", "pendulum", "halfcheetah-velocity", "halfcheetah-gait")
+PIVOTS = {
+    "retrieval": Pivot(
+        {
+            "random": "error_percent_random",
+            "strokes": "error_percent_strokes",
+            "Omniglot": "error_percent_omniglot",
+            "Omniglot, block": "error_percent_omniglot_block",
+            "Omniglot, few": "error_percent_omniglot_early",
+            "bits per number": "bits_per_number",
+        },
+        2,
+    ),
+    "retrieval-cost": Pivot(
+        {
+            f"{verb}, {n:,}": f"{verb}_us@{n}"
+            for verb in ("write", "read")
+            for n in (100, 1000, 10_000)
+        },
+        0,
+    ),
+    "retrieval-facts": Pivot(
+        {
+            "patterns per unit": "patterns_per_unit",
+            "critical distance": "critical_distance",
+            "expected": "critical_distance_expected",
+            "by Kanerva": "critical_distance_by_kanerva",
+            "doublings per unit": "doublings_per_unit",
+            "limit": "doublings_per_unit_limit",
+        },
+        3,
+    ),
+    "memory-speed": Pivot(
+        {
+            "floor": "floor_us_per_item",
+            "forward": "forward_us_per_item",
+            "over floor": "ratio_to_floor",
+            "and backward": "forward_backward_us_per_item",
+            "item by item": "sequential_us_per_item",
+        },
+        2,
+    ),
+    "step-cost": Pivot(
+        {
+            "VAE": "vae_ms",
+            "KM": "machine_ms",
+            "KM over VAE": "ratio_to_vae",
+            "DKM": "dkm_ms",
+            "DKM over KM": "dkm_ratio_to_machine",
+            "LRUA": "lrua_ms",
+            "LRUA over KM": "lrua_ratio_to_machine",
+            "DNC": "dnc_ms",
+            "DNC over KM": "dnc_ratio_to_machine",
+        },
+        2,
+    ),
+    "discriminator-cost": Pivot(
+        {
+            "update": "update_us_per_pair",
+            "net's": "mlp_update_us_per_pair",
+            "over net's": "update_ratio_to_mlp",
+            "reward call": "reward_call_us_per_pair",
+            "net's call": "mlp_reward_call_us_per_pair",
+            "memory's share": "memory_share_of_reward_call",
+            "read, ms": "memory_read_ms_of_8_rows",
+            "remember, ms": "remember_1000_pairs_ms",
+            "forget, ms": "forget_1000_pairs_ms",
+        },
+        2,
+    ),
+    "gail-novelty": Pivot({"AUC": "auc"}, 2),
+    **{f"few-shot-{family}": FEW_SHOT for family in FAMILIES},
+}
+"""By experiment; settings that have none of the columns are left out."""
+RETURNS = {
+    "return": "return",
+    "IQM": "return_iqm",
+    "last tenth": "late_return",
+    "stochastic": "rollout_return",
+    "normalised": "share_of_expert",
+    "P(improvement)": "probability_kanerva_better",
+}
+"""The columns of an imitation and their metrics."""
+NOTES = {
+    "IQM": "IQM: the interquartile mean of four seeds or more [bootstrap; of five it holds the "
+    "truth some 89% of the time].",
+    "last tenth": "Last tenth: mean over that of the steps.",
+    "stochastic": "Stochastic: actions drawn from the policy, over training's last 100 episodes; "
+    "elsewhere an action is the policy's mean.",
+    "normalised": "Normalised: 0% is a random policy, 100% the demonstrations that were shown.",
+    "P(improvement)": "P(improvement): how often a run of kanerva ends above one of the row.",
+    "minutes": "Minutes: of the fastest run, on a core.",
+}
+"""What is said of a column under the table."""
+KINDS = ("km", "dkm", "dnc", "lrua", "vae")
+LABELS = {kind: kind.upper() for kind in KINDS} | {
+    f"km-under-{kind}": f"KM under {kind.upper()}" for kind in KINDS[1:]
+}
+"""Settings that have a name, in the order of the table; others follow."""
