@@ -16,6 +16,7 @@ learners do early can be put beside them: `agents.few_shot.learners`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -27,6 +28,7 @@ from imitation.data.types import TrajectoryWithRew
 from imitation.data.wrappers import RolloutInfoWrapper
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
+from tqdm import tqdm
 
 from envs import pointnav, swing
 from envs.cheetah import FASTEST, VelocityPolicy, nearness
@@ -263,7 +265,15 @@ def _velocities(experts: Sequence[Path], rng: np.random.Generator) -> Family:
         )
     policy = VelocityPolicy(experts[0])
     velocities = rng.uniform(0, FASTEST, sum(VELOCITIES))
-    cases = [_at(policy, float(v), f"velocity {i}", rng) for i, v in enumerate(velocities)]
+    bar = tqdm(
+        velocities,
+        desc="halfcheetah-velocity",
+        unit="task",
+        leave=False,
+        dynamic_ncols=True,
+        mininterval=0.5 if sys.stderr.isatty() else 30,
+    )
+    cases = [_at(policy, float(v), f"velocity {i}", rng) for i, v in enumerate(bar)]
     train, _ = VELOCITIES
     return Family(
         "halfcheetah-velocity", "HalfCheetah", [c.task for c in cases[:train]], cases[train:]
@@ -319,13 +329,16 @@ def _gaits(files: Sequence[Path], rng: np.random.Generator) -> Family:
             f"The experts are {', '.join(path.name for path in files)}: agents are called by the "
             f"names of their files, so give each another."
         )
+    train = len(files) - len(files) // 3
+    told, held_out = _beside_random(files[:train], rng), _beside_random(files[train:], rng)
+    return Family("halfcheetah-gait", "HalfCheetah", [case.task for case in told], held_out)
+
+
+def _beside_random(files: Sequence[Path], rng: np.random.Generator) -> list[HeldOut]:
+    """All beside the same random episodes, which are drawn here: those of another call differ."""
     seen = _run(lambda obs: rng.uniform(-1, 1, (1, 6)), rng, CHEETAH_POLICY_EPISODES)
     random = some(_pairs(seen), POLICY_PAIRS, rng)
-    cases = [_gait(path, random, rng) for path in files]
-    train = len(files) - len(files) // 3
-    return Family(
-        "halfcheetah-gait", "HalfCheetah", [c.task for c in cases[:train]], cases[train:]
-    )
+    return [_gait(path, random, rng) for path in files]
 
 
 def _gait(path: Path, random: Pairs, rng: np.random.Generator) -> HeldOut:

@@ -255,7 +255,7 @@ class Comparison:
         )
         if name in CLASSICAL:
             return by_classical(name, *given)
-        return by_few_shot(self.model(name, seed), *given)
+        return by_few_shot(name, self.model(name, seed), *given)
 
     def _key(self, name: str, seed: int) -> dict[str, Any]:
         """All that depends on a discriminator depends on."""

@@ -7,7 +7,8 @@ mixture of all other policies: Mann and Whitney's U over the number of pairs.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from km_rl.rl.few_shot import FewShot
 from km_rl.rl.tasks import Tasks, halves, rows_of
 
 SEED = 20_250_701
-"""Of the pairs that a discriminator is tested with, which are the same for all."""
+"""Of the pairs that a discriminator is tested with and of what it draws then: the same for all."""
 TIMED = 20
 """Repeats of which the fastest is the time to adapt."""
 
@@ -47,6 +48,16 @@ def examination(family: Family, most: int, policy_pairs: int, queries: int) -> E
     return Examination(*tasks.draw(every, most, policy_pairs, queries, mixed, generator))
 
 
+@contextmanager
+def _own_stream() -> Iterator[None]:
+    """Random numbers from `SEED` on, so that what draws in a test does so alike whatever was drawn
+    before, and what is drawn afterwards is as it would have been."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        yield
+
+
+@_own_stream()
 @torch.no_grad()
 def aucs(model: FewShot, exam: Examination, pairs: int) -> list[float]:
     """The AUC on each held-out task, of a model that is told ``pairs`` pairs of its expert."""
@@ -71,14 +82,13 @@ def earlier_aucs(
         rounds = list(case.task.policies.values())
         if len(rounds) < 2:
             return None
+        earlier = torch.cat([rows_of(policy)[halves(policy) == 1] for policy in rounds[:-1]])
         model.clear()
         model.remember(_named(expert[:pairs], model.state))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
+        with _own_stream():
             for policy in rounds:
                 model.observe(policy.take(halves(policy) == 0))
-        earlier = torch.cat([rows_of(policy)[halves(policy) == 1] for policy in rounds[:-1]])
-        logits = model(torch.cat([queries, earlier])).numpy()
+            logits = model(torch.cat([queries, earlier])).numpy()
         n = len(queries)
         found.append(probability_of_improvement(logits[:n], logits[n:]))
     model.clear()
@@ -116,6 +126,7 @@ def _aucs(logits: np.ndarray, exam: Examination) -> list[float]:
     return [probability_of_improvement(x[:n], x[n:]) for x in logits]
 
 
+@_own_stream()
 def adapt_ms(model: FewShot, exam: Examination, pairs: int) -> float:
     """Milliseconds to take in ``pairs`` pairs of an expert, ready to be asked: the fastest."""
     state = model.state

@@ -1,16 +1,18 @@
 """How far an agent gets by a few pairs of an expert that no discriminator was trained on.
 
 The same pairs, environment, steps and PPO for all, but that ``gail-expert-scale`` starts with
-SB3's noise, from which it does better: a discriminator that was trained on other experts and only
-takes the pairs in, GAIL, whose net has about as many parameters as the memory, and behavioural
-cloning. What counts is the true return of the task, 0 being a random policy's and 1 the expert's,
-from the same starts.
+SB3's noise, from which it did better in HalfCheetah: a discriminator that was trained on other
+experts and only takes the pairs in, GAIL, whose net has about as many parameters as the memory,
+and behavioural cloning. What counts is the true return of the task, 0 being a random policy's and
+1 the expert's, from the same starts.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +20,9 @@ from gymnasium.spaces import Box
 from imitation.rewards.reward_wrapper import RewardVecEnvWrapper
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import set_random_seed
+from tqdm import tqdm
 
 from agents.adversary import Adversary
 from agents.benchmark import SETTINGS
@@ -48,8 +52,8 @@ CLASSICAL: Mapping[str, Mapping[str, Any]] = {
 }
 """By name, how its run differs from that of scripts/gail.py; batches are full, the pairs tiled.
 
-``updates`` is the best of 8, 32 and 128 by the last score, the mean of two training tasks of
-pointnav with one seed.
+``updates`` is the best of 8, 32 and 128, the most that was tried, by the last score, the mean of
+two training tasks of pointnav with one seed; other families take it over untried.
 """
 BC_PAIRS = 57_344
 """Pairs that bc is shown: 224 batches did better than 4 and 18 times as many, on those tasks."""
@@ -136,10 +140,20 @@ class Learned(NamedTuple):
 def paid(
     model: FewShot, family: Family, expert: Expert, told: Pairs, seed: int
 ) -> tuple[PPO, ObserveRollouts]:
-    """PPO at its start, paid by a discriminator that is told the pairs.
+    """PPO `started` with a discriminator that is told the pairs, and nothing else; errors as
+    there."""
+    model.clear()
+    model.remember(told)
+    return started(model, family, expert, seed)
 
-    The discriminator starts from what a random policy did, as there is no other yet; the callback
-    shows it each rollout.
+
+def started(
+    model: FewShot, family: Family, expert: Expert, seed: int
+) -> tuple[PPO, ObserveRollouts]:
+    """PPO at its start, paid by a discriminator that remembers an expert.
+
+    The discriminator starts from what a random policy did, as there is no other yet: from as much
+    as it holds of a policy. The callback shows it each rollout.
 
     Raises:
         InputError: the discriminator is of another environment.
@@ -148,27 +162,24 @@ def paid(
     settings = ppo_settings(family.env)
     venv = make_vec(family.env, settings.n_envs, seed)
     net = FewShotRewardNet(venv.observation_space, venv.action_space, model)
-    model.clear()
-    net.remember(told)
     for _ in range(ROUNDS):
         net.observe(expert.policies["random"])
     learner = ppo(RewardVecEnvWrapper(venv, net.reward_fn), seed, settings)
+    learner.set_logger(Logger(None, []))  # its own would make a folder whenever it learns
     return learner, ObserveRollouts(net)
 
 
 def by_few_shot(
-    model: FewShot, family: Family, case: HeldOut, told: Pairs, steps: int, seed: int
+    name: str, model: FewShot, family: Family, case: HeldOut, told: Pairs, steps: int, seed: int
 ) -> Learned:
-    """PPO that is `paid` by a discriminator; errors as there."""
+    """PPO that is `paid` by a discriminator of this name; errors as there."""
     measure = TaskReturn(family, case)
     learner, observe = paid(model, family, case.task, told, seed)
-    at = stops(steps, learner.n_steps * learner.n_envs)
-    returns = [measure.of(learner).mean]
-    for stop in at:
-        more = stop - learner.num_timesteps
-        learner.learn(more, observe, reset_num_timesteps=False)
-        returns.append(measure.of(learner).mean)
-    return _learned(Curve([0, *at], returns), measure, size(model), learner)
+    round_steps = learner.n_steps * learner.n_envs
+    go = lambda: learner.learn(round_steps, observe, reset_num_timesteps=False)
+    at = stops(steps, round_steps)
+    returns = _returns(f"{name}, {case.task.name}", measure, learner, go, round_steps, at)
+    return _learned(returns, measure, size(model), learner)
 
 
 def stops(steps: int, round_steps: int) -> list[int]:
@@ -201,12 +212,42 @@ def by_classical(
         else:
             wide = matched_width(told.state.shape[1], told.action.shape[1])
             imitator = Adversary(config, task, RoundMeans(empty), wide)
-        at, returns = stops(config.steps, imitator.round_steps), []
-        for stop in [0, *at]:
-            while imitator.steps < stop:
-                imitator.round()
-            returns.append(measure.of(imitator.learner).mean)
-    return _learned(Curve([0, *at], returns), measure, size(imitator.model), imitator.learner)
+        learner, round_steps = imitator.learner, imitator.round_steps
+        at, called = stops(config.steps, round_steps), f"{name}, {case.task.name}"
+        returns = _returns(called, measure, learner, imitator.round, round_steps, at)
+    return _learned(returns, measure, size(imitator.model), learner)
+
+
+def _returns(
+    called: str,
+    measure: TaskReturn,
+    learner: BaseAlgorithm,
+    go: Callable[[], Any],
+    round_steps: int,
+    at: list[int],
+) -> Curve:
+    """True returns of an agent at its start and after so many steps as are in ``at``.
+
+    Args:
+        called: what the progress bar says of it.
+        go: lets it learn for a round, which has ``round_steps``.
+    """
+    bar = tqdm(
+        total=at[-1],
+        desc=called,
+        unit="step",
+        leave=False,
+        dynamic_ncols=True,
+        mininterval=0.5 if sys.stderr.isatty() else 30,
+    )
+    with bar:
+        returns = [measure.of(learner).mean]
+        for here, stop in pairwise([0, *at]):
+            for _ in range(here, stop, round_steps):
+                go()
+                bar.update(round_steps)
+            returns.append(measure.of(learner).mean)
+    return Curve([0, *at], returns)
 
 
 def matched_width(state: int, rest: int) -> int:

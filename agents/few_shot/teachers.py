@@ -20,18 +20,16 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from imitation.rewards.reward_wrapper import RewardVecEnvWrapper
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from stable_baselines3.common.utils import set_random_seed
 
 from agents.few_shot.comparison import Comparison, spoken
 from agents.few_shot.config import FewShotConfig
 from agents.few_shot.points import union
+from agents.few_shot.scores import started
 from agents.few_shot.settings import MEMORY
 from agents.few_shot.training import trained_by
 from agents.figures import PALETTE
-from agents.generator import ppo, ppo_settings
 from agents.true_return import SEED
 from envs.make import make_vec
 from envs.tasks import Family
@@ -43,7 +41,6 @@ from km_rl.results.summary import Row
 from km_rl.results.summary import record as record_rows
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.meta import MetaDiscriminator
-from km_rl.rl.meta_reward_net import FewShotRewardNet, ObserveRollouts
 from km_rl.train.run import hardware
 
 ARMS = ("one", "both", "forgotten")
@@ -180,9 +177,6 @@ def taught(
         raise InputError(
             f"The family is {family.name}, whose states are no places: give pointnav."
         )
-    set_random_seed(seed)
-    settings = ppo_settings(family.env)
-    venv = make_vec(family.env, settings.n_envs, seed)
     model.clear()
     model.remember(teachers.first)
     if arm != "one":
@@ -190,13 +184,11 @@ def taught(
         other.clear()
         other.remember(teachers.second)
         model.merge(other)
-    net = FewShotRewardNet(venv.observation_space, venv.action_space, model)
-    net.observe(family.held_out[0].task.policies["random"])
-    learner = ppo(RewardVecEnvWrapper(venv, net.reward_fn), seed, settings)
+    learner, observe = started(model, family, family.held_out[0].task, seed)
     for half in range(2):
         if half and arm == "forgotten":
-            net.forget(teachers.second)
-        learner.learn(steps // 2, ObserveRollouts(net), reset_num_timesteps=False)
+            model.forget(teachers.second)
+        learner.learn(steps // 2, observe, reset_num_timesteps=False)
     return _paths(learner, family.env)
 
 

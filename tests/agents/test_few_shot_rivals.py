@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 import torch
 from gymnasium.spaces import flatdim
+from tqdm import tqdm
 
 from agents.discriminators import perceptron
+from agents.few_shot.exam import adapt_ms, aucs, earlier_aucs, examination
 from agents.few_shot.rivals import Attention, DeepSet, NearestPair, Perceptron, size
 from agents.few_shot.scores import (
     by_classical,
@@ -34,6 +37,19 @@ RIVALS: dict[str, FewShot] = {
 @pytest.fixture(scope="module")
 def family() -> Family:
     return load_family("pointnav", train=4, held_out=2)
+
+
+@pytest.fixture
+def bars(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The progress bars of agents."""
+    found: list[Any] = []
+
+    def shown(**given: Any) -> Any:
+        found.append(tqdm(**given))
+        return found[-1]
+
+    monkeypatch.setattr("agents.few_shot.scores.tqdm", shown)
+    return found
 
 
 @pytest.mark.parametrize("name", RIVALS)
@@ -92,21 +108,37 @@ def test_a_perceptron_learns_the_pairs_it_is_given_side_by_side() -> None:
         model.logits_expert_is_high(expert, policy, expert, left_out=True)
 
 
+def test_what_learns_in_a_test_does_so_whatever_was_drawn_before(family: Family) -> None:
+    model, exam = Perceptron(2, 2, 16, updates=20).eval(), examination(family, 8, 20, 30)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        found.append([aucs(model, exam, 8), earlier_aucs(model, family.held_out, exam, 8)])
+        adapt_ms(model, exam, 8)
+        assert torch.equal(torch.get_rng_state(), before)
+    assert found[0] == found[1]
+
+
 def test_a_perceptron_that_pays_learns_when_it_is_shown_something(
-    family: Family, monkeypatch: pytest.MonkeyPatch
+    family: Family, monkeypatch: pytest.MonkeyPatch, bars: list[Any]
 ) -> None:
     model = Perceptron(2, 2, 16, updates=20).eval()
     counted = Mock(wraps=Perceptron._learned)
     monkeypatch.setattr(Perceptron, "_learned", lambda *given: counted(*given))
     case = family.held_out[0]
-    learned = by_few_shot(model, family, case, case.task.expert.take(torch.arange(16)), 4096, 0)
-    assert learned.returns.steps[-1] == 4096
+    told = case.task.expert.take(torch.arange(16))
+    learned = by_few_shot("mlp-scratch", model, family, case, told, 4096, 0)
+    assert learned.returns.steps == [0, 2048, 4096]
+    assert [(bar.desc, bar.n, bar.total) for bar in bars] == [
+        (f"mlp-scratch, {case.task.name}", 4096, 4096)
+    ]
     assert counted.call_count == 2
     query = torch.randn(9, 4)
-    told = model(query)
+    before = model(query)
     torch.manual_seed(0)
     model.observe(case.task.policies["half-trained"])
-    assert not torch.equal(model(query), told) and counted.call_count == 4
+    assert not torch.equal(model(query), before) and counted.call_count == 4
 
 
 def test_pairs_are_carried_by_those_that_look_at_them_again() -> None:
@@ -139,7 +171,9 @@ def test_gails_net_has_as_many_parameters_as_the_memory(env: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["gail", "gail-dropout", "gail-expert-scale", "bc"])
-def test_agents_of_classical_imitation_have_nets_of_that_width(name: str, family: Family) -> None:
+def test_agents_of_classical_imitation_have_nets_of_that_width(
+    name: str, family: Family, bars: list[Any]
+) -> None:
     case = family.held_out[0]
     told = case.task.expert.take(torch.arange(16))
     learned = by_classical(name, family, case, told, 9, 0)
@@ -149,3 +183,6 @@ def test_agents_of_classical_imitation_have_nets_of_that_width(name: str, family
         learned.returns.steps
     )
     assert learned.expert > learned.random
+    (bar,), end = bars, learned.returns.steps[-1]
+    assert (bar.desc, bar.n, bar.total) == (f"{name}, {case.task.name}", end, end)
+    assert (bar.unit, bar.leave) == ("step", False)

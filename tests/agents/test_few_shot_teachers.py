@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import PPO
 
 from agents.few_shot.comparison import Comparison
 from agents.few_shot.config import FewShotConfig
+from agents.few_shot.scores import paid
 from agents.few_shot.teachers import Teachers, distances, taught
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
@@ -36,6 +38,21 @@ def test_a_teacher_is_forgotten_and_two_are_merged(family: Family) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
     with pytest.raises(InputError, match="'none' is not one of"):
         taught(model, family, teachers, 4, 0, "none")
+
+
+def test_an_agent_of_teachers_starts_from_the_policy_that_any_other_starts_from(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From as many pairs of it, and with the same seed from the very same."""
+    model = MetaDiscriminator(2, 2, slots=6, code=3, hidden=5)
+    teachers = Teachers(*(case.task.expert.take(torch.arange(9)) for case in family.held_out))
+    held: list[Any] = []
+    monkeypatch.setattr(PPO, "learn", lambda *_, **__: held.append(model.policy))
+    taught(model, family, teachers, 4, 0, "both")
+    learner, _ = paid(model, family, family.held_out[0].task, teachers.first, 0)
+    learner.learn(4)
+    for ours, theirs in zip(held[0], held[-1], strict=True):
+        assert torch.equal(ours.precision, theirs.precision)
 
 
 def _told(model: MetaDiscriminator, teachers: Teachers) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import gymnasium as gym
@@ -19,6 +20,7 @@ from envs.tasks import Family, demonstrations, load_family, make_task_vec
 from km_rl.errors import InputError
 from km_rl.nn.weights import save_weights
 from km_rl.rl.meta import MetaDiscriminator
+from km_rl.rl.tasks import Task, rows_of
 
 
 def _family(name: tasks.Name) -> Family:
@@ -189,6 +191,17 @@ def test_velocities_are_those_of_the_one_expert(
     )
 
 
+def test_velocities_show_how_many_are_done(
+    velocity_policy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tasks, "VELOCITIES", (2, 1))
+    case = _family("pointnav").held_out[0]
+    monkeypatch.setattr(tasks, "_at", lambda *_: case)
+    load_family("halfcheetah-velocity", experts=[velocity_policy])
+    told = capsys.readouterr().err
+    assert "halfcheetah-velocity:   0%" in told and "0/3" in told and "\n" not in told
+
+
 def test_velocities_that_are_nearly_the_same_have_names_of_their_own(
     velocity_policy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +254,27 @@ def test_gaits_are_the_agents_whose_files_are_given(tmp_path: Path) -> None:
     np.savez(unpaid, **kept)
     with pytest.raises(InputError, match=r"unpaid.npz' does not say what its agent was paid"):
         load_family("halfcheetah-gait", experts=[*files[:5], unpaid])
+
+
+def test_no_pair_beside_a_held_out_expert_is_beside_one_to_learn_from(
+    tmp_path: Path, velocity_policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "VELOCITIES", (2, 1))
+    files = [_agent(tmp_path / f"{i}.npz", i) for i in range(6)]
+    for family in (
+        _family("pointnav"),
+        _family("pendulum"),
+        load_family("halfcheetah-velocity", experts=[velocity_policy]),
+        load_family("halfcheetah-gait", experts=files),
+    ):
+        learned, asked = map(_beside, (family.train, [case.task for case in family.held_out]))
+        assert len(learned) > 500 and len(asked) > 500 and not learned & asked, family.name
+
+
+def _beside(found: Sequence[Task]) -> set[tuple[float, ...]]:
+    """The pairs of all policies of some tasks."""
+    each = (rows_of(pairs).tolist() for task in found for pairs in task.policies.values())
+    return {tuple(row) for rows in each for row in rows}
 
 
 def test_bad_families_are_one_sentence(tmp_path: Path) -> None:
