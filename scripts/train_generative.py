@@ -71,6 +71,7 @@ def trained(arguments: list[str], data: Splits | None = None) -> Config:
             data.test,
             episode_length=T,
             limit=max(T, config.evaluate_images),
+            sample_memory=config.sample_memory,
             seed=0,
             **episodes,
         ),

@@ -1,11 +1,12 @@
 """The Dynamic Kanerva Machine: addresses are solved for, not learned.
 
-    write   for t = 1..T:  w_t ~ q(w|z_t, M_t-1),  M_t = M_t-1 conditioned on (w_t, z_t)
+    write   for t = 1..T:  w_t = E q(w|z_t, M_t-1),  M_t = M_t-1 conditioned on (w_t, z_t)
     read    w ~ q(w|z, M_T),  x ~ p(x|w M_T)
     dream   w ~ N(0, I),      x ~ p(x|w M_T)
 
 with z = e(x) and q(w|z, M) a Gaussian around the least-squares address. Reading a picture that was
-read before is one step of the attractor dynamics.
+read before is one step of the attractor dynamics. As in its authors' code, codes are written at
+solutions and read at draws.
 
 Wu, Wayne, Gregor & Lillicrap, "Learning attractor dynamics for generative memory", NeurIPS 2018.
 """
@@ -44,10 +45,11 @@ class AutoEncodingElbo(Elbo):
 class DKM(EpisodicModel[Memory]):
     """ln p(X) >= sum_t { E ln p(x_t|w_t M) - KL(q(w_t|x_t, M) || N(0, I)) } - KL(q(M|X) || p(M)).
 
-    There is no latent code, so KL(z) is 0 and KL(y) stands for KL(w). Addresses are drawn in
-    training and in evaluation: read at their solutions the sum would bound nothing. Trained as the
+    There is no latent code, so KL(z) is 0 and KL(y) stands for KL(w). Images are read at draws of
+    w, in training and in evaluation: at solutions the sum would bound nothing. Trained as the
     paper does, the memory's KL counts (``memory_kl_weight`` 1 and ``sample_memory``); the paper's
-    memory is 32 x 100 with a noise variance of 1.
+    memory is 32 x 100 with a noise variance of 1. The prior is `MemoryPrior`, whose U_0 is a full
+    matrix; that of the authors' code is one trained number times I.
 
     Args:
         encoder: images ``[..., channels, H, W]`` to embeddings ``[..., encoder.width]``.
@@ -159,7 +161,7 @@ class DKM(EpisodicModel[Memory]):
         addresses: list[Tensor] = []
         memory = Memory(*(x.expand(len(z), *x.shape) for x in prior))
         for z_t in z.split(1, -2):
-            w_t = self._q_w(memory.mean, z_t).rsample()
+            w_t = self._w(memory.mean, z_t)
             memory = memory.write(w_t, z_t, self.prior.noise_var)
             addresses.append(w_t)
         return torch.cat(addresses, -2), memory

@@ -146,10 +146,10 @@ class DNC(EpisodicModel[Slots]):
         return self._written(self._embed(images))
 
     def address_weights(self, images: Tensor) -> Tensor:
-        """Where the heads read each image at the mean of q(y|x), their mean, (B, T, K)."""
+        """Where each head reads each image, at the mean of q(y|x), with shape (B, T, heads, K)."""
         embeddings = self._embed(images)
         with full_precision(embeddings):
-            return self._look(self._written(embeddings), self.q_y(embeddings).mean).mean(-2)
+            return self._look(self._written(embeddings), self.q_y(embeddings).mean)
 
     def codes(self, memory: Slots, embeddings: Tensor) -> Tensor:
         """The mean of q(z|x, r) at the mean of q(y|x), with shape (B, T, C)."""
@@ -268,7 +268,8 @@ class LRUA(DNC):
     """The same with Santoro et al.'s rule: write to the slot used least, or to the one just read.
 
     It reads by content alone and has no links. One word is written at each step; "just read" is
-    the mean over the heads.
+    the mean over the heads. Santoro et al. write the very key that they read by, and their gate is
+    one trained number: here the word and the gate are the controller's.
     """
 
     kind = "lrua"

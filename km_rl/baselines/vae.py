@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import kl_divergence
+from torch.distributions import Independent, kl_divergence
 
 from km_rl.core.elbo import Elbo
+from km_rl.core.linalg import full_precision
 from km_rl.errors import at_least_one
 from km_rl.nn.conv import ConvDecoder, ConvEncoder
 from km_rl.nn.likelihoods import Likelihood
@@ -68,7 +69,7 @@ class VAE(SelfDescribing):
 
     def elbo(self, images: Tensor) -> Elbo:
         """Distortion and KL(q(z|x)||p(z)), in nats per image, each with shape (B, T)."""
-        q_z = self.q_z(self.encoder(images))
+        q_z = self._encode(images)
         distortion = -self.decoder(q_z.rsample()).log_prob(images)
         rate_z = kl_divergence(q_z, normal(torch.zeros_like(q_z.mean), 1.0))
         free = torch.zeros_like(rate_z)
@@ -79,12 +80,18 @@ class VAE(SelfDescribing):
 
         As `EpisodicModel.log_weights`; there is no memory to sample.
         """
-        q_z = self.q_z(self.encoder(images))
+        q_z = self._encode(images)
         p_z = normal(torch.zeros_like(q_z.mean), 1.0)
         draws = [q_z.rsample() for _ in range(samples)]
         ratios = [p_z.log_prob(z) - q_z.log_prob(z) for z in draws]
         likelihoods = [self.decoder(z).log_prob(images) for z in draws]
         return torch.stack(likelihoods) + torch.stack(ratios)
+
+    def _encode(self, images: Tensor) -> Independent:
+        """q(z|x); its head is outside mixed precision, as those of the machine are."""
+        embeddings = self.encoder(images)
+        with full_precision(embeddings):
+            return self.q_z(embeddings.to(self.q_z.first.weight.dtype))
 
     def iterate(self, images: Tensor, steps: int = 1) -> Tensor:
         """Feed reconstructions back, as the machine reads iteratively.
@@ -94,7 +101,7 @@ class VAE(SelfDescribing):
         """
         passes: list[Tensor] = []
         for _ in range(steps):
-            images = self.decoder(self.q_z(self.encoder(images)).mean).mean
+            images = self.decoder(self._encode(images).mean).mean
             passes.append(images)
         return torch.stack(passes)
 

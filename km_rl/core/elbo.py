@@ -1,4 +1,4 @@
-r"""The evidence lower bound of an episode, per image and term by term (Wu et al. 2018, eq. 5).
+r"""The evidence lower bound of an episode, per image and term by term (Wu et al. 2018, eq. 12).
 
 .. math::
     \ln p(X|M) \ge \sum_t \left[ \mathbb E \ln p(x_t|z_t) - \mathrm{KL}(q(y_t|x_t) \| p(y_t))

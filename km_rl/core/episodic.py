@@ -96,7 +96,10 @@ class EpisodicModel(SelfDescribing, Generic[State]):
         raise NotImplementedError
 
     def address_weights(self, images: Tensor) -> Tensor:
-        """Where each image is read after all are written, at means, with shape (B, T, K)."""
+        """Where each image is read after all are written, at means, with shape (B, T, K).
+
+        Where several heads read, they have an axis of their own before the last.
+        """
         raise NotImplementedError
 
     def codes(self, memory: State, embeddings: Tensor) -> Tensor:

@@ -39,7 +39,8 @@ class MemoryPrior(nn.Module):
         self.full = not diagonal_covariance
         self.mean = nn.Parameter(torch.zeros(slots, code), requires_grad=learn_mean)
         self.below = nn.Parameter(torch.zeros(slots, slots), requires_grad=self.full)
-        start = torch.tensor(initial_std).expm1().log()
+        std = torch.tensor(initial_std)
+        start = std if std > 20 else std.expm1().log()  # softplus, which is linear from 20 on
         self.diagonal = nn.Parameter(start.expand(slots).clone())
         self.log_noise_var = nn.Parameter(torch.tensor(noise_var).log(), requires_grad=learn_noise)
 

@@ -52,7 +52,8 @@ def bound(
     Returns:
         ``bound_nats`` (the paper's: the next three summed), ``reconstruction_nats``,
         ``kl_y_nats``, ``kl_z_nats``, ``kl_memory_nats`` (KL(M)/T) and
-        ``bound_with_kl_memory_nats``; of dequantised images both bounds also `in_bits`.
+        ``bound_with_kl_memory_nats``, which bounds -ln p(X) where ``sample_memory``; read from the
+        mean of M it bounds nothing. Of dequantised images both also `in_bits`.
 
     Raises:
         InputError: no such episodes can be drawn from these images, or ``passes`` is below 1.

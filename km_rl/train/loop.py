@@ -55,8 +55,9 @@ def train(
 ) -> dict[str, float]:
     """Train until ``recipe.steps``, from the run's checkpoint if it has one.
 
-    Resumed at a checkpoint, a run continues its random streams and repeats, on a CPU bit by bit,
-    what it would have done without a stop. SIGINT and SIGTERM save a checkpoint first.
+    Resumed at a checkpoint, a run continues its random streams and repeats what it would have done
+    without a stop, on a CPU with as many threads bit by bit. SIGINT and SIGTERM save a checkpoint
+    first.
 
     Args:
         model: ``model(images, sample_memory=...)`` returns an `Elbo`.

@@ -43,7 +43,6 @@ def ridge(M: Tensor, z: Tensor, noise_var: float) -> Tensor:
     return torch.linalg.solve(M @ M.mT + noise_var * torch.eye(len(M)).to(M), M @ z)
 
 
-@pytest.mark.usefixtures("no_sampling")
 @pytest.mark.parametrize("slots", [3, 6], ids=["K<C", "K>C"])
 def test_each_item_is_written_where_it_fits_what_was_written_before(slots: int) -> None:
     machine = DKM.build(SHAPE, 2, slots=slots, code=C, noise_var=0.5).double()

@@ -83,7 +83,8 @@ def test_only_a_memory_with_a_posterior_has_a_price(
 def test_what_each_verb_returns(model: EpisodicModel[Any], images: Tensor) -> None:
     memory = model.write(images)
     assert memory[0].shape == (B, K, C)
-    assert model.address_weights(images).shape == (B, T, K)
+    heads = (model.sizes[2],) if isinstance(model, DNC) else ()
+    assert model.address_weights(images).shape == (B, T, *heads, K)
     pictures = {
         (3, B, T): model.iterate(memory, images, steps=3),
         (B, T): model.read(memory, images, steps=2),

@@ -10,6 +10,12 @@ from km_rl.core.addressing import Addressing
 from km_rl.core.prior import MemoryPrior
 
 
+@pytest.mark.parametrize("std", [0.01, 1.0, 30.0, 1000.0])
+def test_the_prior_starts_with_any_std(std: float) -> None:
+    prior = MemoryPrior(3, 2, initial_std=std)
+    assert_close(prior().cov, std**2 * torch.eye(3), rtol=0.05, atol=0.0)
+
+
 def test_the_prior_starts_as_asked() -> None:
     prior = MemoryPrior(slots=4, code=3, noise_var=0.25, initial_std=2.0)
     memory = prior()
