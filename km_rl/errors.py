@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 
 class InputError(ValueError):
     """Bad input, told in one sentence: what was given, what is expected, what to do.
@@ -84,6 +86,26 @@ def make_folder(path: Path) -> None:
         raise InputError(
             f"'{path}' cannot be made ({error.strerror}): give another folder."
         ) from error
+
+
+def locked(folder: Path, wait: float = 0.0) -> FileLock:
+    """The lock of a folder, taken for as long as it is written to; ends with the process too.
+
+    Args:
+        wait: seconds to wait for another process.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=wait)
+    except Timeout as error:
+        raise InputError(
+            f"Another process writes to '{folder}': wait until it has ended, or give another "
+            f"folder."
+        ) from error
+    return lock
 
 
 @contextmanager

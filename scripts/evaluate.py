@@ -1,7 +1,7 @@
 """Compare runs by the paper's experiments: print their table and write report.html.
 
 It lies in the first run's folder, figures with their numbers beside it. Machines that differ in a
-part of theirs (K, the covariance) are compared as ablations.
+part of theirs (K, the covariance) are compared as ablations, in a folder of that name in it.
 
 python scripts/evaluate.py runs/strokes-km-0 runs/strokes-vae-0
 python scripts/evaluate.py runs/paper-omniglot-km-0 --data-dir DIR
@@ -19,6 +19,7 @@ from tyro.conf import Positional
 
 from km_rl.errors import at_least_one, exit_on_input_error
 from km_rl.evaluate.report import report
+from km_rl.train.run import commit
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,10 @@ class Args:
     passes: int = 4
     """How often to go through the test set, with fresh noise and samples."""
     limit: int | None = None
-    """Use only so many test images; all by default, and at most 1,024 in an experiment."""
+    """Use only so many test images; all by default, and at most 1,024 in an experiment. Capacity
+    takes more where episodes are long."""
     seed: int = 0
-    """Of episodes, binarisation and samples."""
+    """Of episodes, binarisation and samples; experiments add that of the first run's training."""
     threads: int | None = None
     """CPU threads; torch's own choice by default."""
 
@@ -54,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seed=args.seed,
         tell=print,
         thorough=True,
+        commit=commit(),
     )
     print(path)
 

@@ -40,6 +40,7 @@ from km_rl.results.rate_distortion import write_rate_distortion
 from km_rl.results.seeds import record_runs
 from km_rl.results.summary import read
 from km_rl.results.verdicts import write_verdicts
+from km_rl.train.run import commit
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def planned(args: Args) -> list[Experiment]:
-    """The experiments of every part that was asked for.
-
-    The ablations come before what the machine is compared to: each evaluation takes the place of
-    the one before in the machine's run, and that against its rivals is to stay.
-    """
+    """The experiments of every part that was asked for."""
     one = args.usual
-    sizes = (one.steps, one.slots, one.episode_length)
-    start = Start(args.dataset, one.preset, *sizes, args.steps, args.seeds, args.split)
+    start = Start(
+        args.dataset,
+        one.preset,
+        usual=one.steps,
+        slots=one.slots,
+        length=one.episode_length,
+        steps=args.steps,
+        seeds=args.seeds,
+        split=args.split,
+        pace={
+            "--warmup-steps": one.warmup_steps,
+            "--address-kl-warmup-steps": one.address_kl_warmup_steps,
+            "--evaluate-every": one.evaluate_every,
+        },
+    )
     plans = {
         "ablations": lambda: [ablated(start)],
         "compared": lambda: [compared(start, args.dnc_seeds)],
@@ -124,8 +134,13 @@ def planned(args: Args) -> list[Experiment]:
 
 
 def check(args: Args, plan: Sequence[Experiment], data: Splits) -> None:
-    """Refuse what would come to nothing after hours: fewer seeds than are recorded already, data
-    of which some experiment cannot draw its episodes."""
+    """Refuse what would come to nothing after hours: code without a commit, fewer seeds than are
+    recorded already, data of which some experiment cannot draw its episodes."""
+    if commit() is None:
+        raise InputError(
+            "This is no git checkout, and a number is no result without the commit of its code: "
+            "clone the repository."
+        )
     names = {one.name for one in plan}
     seeds = dict.fromkeys(MODELS, args.seeds) | {"dnc": args.dnc_seeds}
     for row in read(args.record):
@@ -156,13 +171,13 @@ def train(args: Args, experiment: Experiment, data: Splits) -> None:
 
 
 def evaluate(args: Args, experiment: Experiment) -> None:
-    """The runs of every seed together, then all of them as results."""
+    """The runs of every seed together, but for what is there, then all of them as results."""
     size: dict[str, Any] = {"passes": 1, "limit": 64} if args.preset == "debug" else {}
-    size["thorough"] = experiment.thorough
+    size |= {"thorough": experiment.thorough, "commit": commit()}
     for seed, together in by_seed(experiment.trainings).items():
         print(f"{experiment.name}, seed {seed}", flush=True)
         folders = [args.run_dir / one.name(experiment.base) for one in together]
-        report(folders, data_dir=args.data_dir, tell=print, **size)
+        report(folders, data_dir=args.data_dir, tell=print, anew=False, **size)
     folders = [args.run_dir / one.name(experiment.base) for one in experiment.trainings]
     record_runs(folders, args.record, experiment.name, experiment.variants)
 

@@ -26,7 +26,7 @@ from km_rl.evaluate.bound import bound
 from km_rl.evaluate.report import report
 from km_rl.evaluate.runs import USUAL
 from km_rl.train.loop import train
-from km_rl.train.run import Run, describe, is_main_process
+from km_rl.train.run import Run, commit, describe, is_main_process
 
 
 def parse(arguments: list[str]) -> Config:
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Train as the arguments say, then write and announce the report."""
     config = trained(sys.argv[1:] if arguments is None else arguments)
     if is_main_process():
-        print(report([config.folder], data_dir=config.data_dir))
+        print(report([config.folder], data_dir=config.data_dir, commit=commit()))
 
 
 if __name__ == "__main__":

@@ -19,12 +19,17 @@ def test_the_whole_paper_at_its_smallest(tmp_path: Path) -> None:
         pytest.skip("results name a commit, and this is no checkout")
     places = ("--run-dir", tmp_path / "runs", "--record", tmp_path / "results")
     parts = ("--parts", "compared", "ablations", "--seeds", 1, "--dnc-seeds", 1)
-    told = run("paper.py", "--preset", "debug", *parts, *places)
+    command = ("paper.py", "--preset", "debug", *parts, *places)
+    told = run(*command)
     page = tmp_path / "results" / "README.md"
     assert told.splitlines()[-1] == str(page)
     debug = page.read_text().split("## debug")[1]
     assert "not measured" not in debug and debug.count("**") > 2 * 9
     assert (tmp_path / "results" / "debug-ablations" / "ablations.png").exists()
+    kept = {path: path.read_bytes() for path in page.parent.rglob("*.csv")}
+    again = run(*command)
+    assert told.count(" is there, ") == 0 and again.count(" is there, ") == 2
+    assert {path: path.read_bytes() for path in page.parent.rglob("*.csv")} == kept
 
 
 @pytest.mark.slow

@@ -19,17 +19,18 @@ WRITES = (1, 2, 4, 8)
 
 def ablations(runs: Sequence[Run], scores: Sequence[Score]) -> Exhibit:
     """The bound of every machine among the runs, beside what tells it from the first."""
-    points = [
-        Point(run.label, variant(runs[0], run), x, "bound_nats", score.nats["bound_nats"])
-        for x, (run, score) in enumerate(zip(runs, scores, strict=True))
-        if run.kind == runs[0].kind
-    ]
-    values = {one.series or "as it is": one.value for one in points}
+    values: dict[str, list[float]] = {}
+    points = []
+    for run, score in zip(runs, scores, strict=True):
+        series, nats = variant(runs[0], run), score.nats["bound_nats"]
+        values.setdefault(series or "as it is", []).append(nats)
+        points.append(Point(run.label, series, len(values) - 1, "bound_nats", nats))
     return Exhibit(
         "ablations",
         "Ablations",
-        "Look for dots to the right of the first: what they lack is worth the difference. "
-        "The bound in nats per image of machines that differ in one setting, lower is better.",
+        "Look for dots to the right of the line: what they lack is worth the difference. The "
+        "bound in nats per image of machines that differ in one setting, a dot for each run and "
+        "their mean beside them, lower is better.",
         figures.dots(values, "bound, nats per image"),
         points=points,
     )

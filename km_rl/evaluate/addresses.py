@@ -28,8 +28,8 @@ def addresses(runs: Sequence[Run], test: Images, seed: int) -> Exhibit:
         "addresses",
         "Address weights",
         f"Look for weights spread over many slots, not one: an address uses {used} on average "
-        f"(the exponential of the entropy of w squared, scaled to sum 1). A memory that has "
-        f"collapsed uses one.",
+        f"(the exponential of the entropy of w squared, scaled to sum 1; random weights use "
+        f"half). A memory that has collapsed uses one; of a DNC each head counts by itself.",
         figures.weights({label: (w, effective[label]) for label, w in weights.items()}),
         points=list(_points(weights, effective)),
     )

@@ -1,21 +1,24 @@
-"""Capacity: the bound of episodes longer and shorter than those of training, of few classes."""
+"""Capacity: the bound of episodes longer and shorter than those of training, of few classes.
+
+Episodes of every length T are cut from the same sequences of images, each of a class set of its
+own. So the curve of a model without a memory is flat, and what bends another's is its memory.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from km_rl.data import Images
 from km_rl.evaluate.bound import undisturbed
 from km_rl.evaluate.exhibit import Exhibit, Point, plotted, random_episodes
 from km_rl.evaluate.runs import Run
 
-CLASSES = (2, 8, 32, None)
-"""Classes in an episode; None is all."""
-FEWEST = 16
-"""Episodes behind every number: of few classes, each differs much from the next."""
+SEQUENCES = {2: 32, 8: 16, 32: 8, None: 8}
+"""Classes in an episode (None is all) to the sequences behind every number, at least: of few
+classes, each differs much from the next."""
 
 
 def capacity(runs: Sequence[Run], test: Images, seed: int, images: int) -> Exhibit:
@@ -27,8 +30,8 @@ def capacity(runs: Sequence[Run], test: Images, seed: int, images: int) -> Exhib
         "Capacity",
         f"Look for a machine that stays under its rivals as episodes grow, and for lower curves "
         f"where an episode has few classes and images share what is stored. The bound in nats per "
-        f"image against the images in an episode, T; all were trained at T = {T}. Classes that "
-        f"hold fewer than T test images give some more than once.",
+        f"image against the images in an episode, T, the same ones at every T; all were trained "
+        f"at T = {T}. Classes that hold too few test images give some more than once.",
         plotted(points, {"bound_nats": ""}, "T", log=True),
         points=points,
     )
@@ -41,21 +44,36 @@ def lengths(trained: int, most: int) -> list[int]:
 
 def _capacity(run: Run, test: Images, seed: int, images: int) -> Iterator[Point]:
     known = len(test.labels.unique())
-    for classes in CLASSES:
+    every = lengths(run.conditions.episode_length, len(test.images))
+    for classes in SEQUENCES:
         series = "all classes" if classes is None else f"{classes} classes"
-        for T in lengths(run.conditions.episode_length, len(test.images)):
+        for T in every:
             if classes is None or classes <= known:
-                value = bound_at(run, test, T, classes, seed, images)
+                value = bound_at(run, test, T, every[-1], classes, seed, images)
                 yield Point(run.label, series, T, "bound_nats", value)
                 yield Point(run.label, series, None, f"bound_nats@{T}", value)
 
 
 def bound_at(
-    run: Run, test: Images, length: int, classes: int | None, seed: int, images: int
+    run: Run, test: Images, T: int, longest: int, classes: int | None, seed: int, images: int
 ) -> float:
-    """The bound on random episodes, the memory at its mean, in nats per image."""
-    kind: dict[str, Any] = {"length": length, "classes": classes, "fewest": FEWEST}
-    episodes = random_episodes(run, test, images, seed=seed, **kind)
+    """The bound on random episodes of T images, the memory at its mean, in nats per image.
+
+    Args:
+        longest: images in a sequence, from which the episodes are cut.
+        classes: in a sequence, a key of `SEQUENCES`.
+        images: in all, unless the fewest sequences hold more.
+    """
+    fewest = SEQUENCES[classes]
+    sequences = random_episodes(
+        run, test, images, seed=seed, length=longest, classes=classes, fewest=fewest
+    )
     with undisturbed(run.model, seed) as device:
-        nats = [run.model(batch.to(device)).bound.flatten().double() for batch in episodes]
+        nats = [run.model(cut(one, T).to(device)).bound.flatten().double() for one in sequences]
     return float(torch.cat(nats).mean())
+
+
+def cut(sequences: Tensor, T: int) -> Tensor:
+    """(B, longest, ...) to episodes (B longest // T, T, ...); what fills none is left out."""
+    whole = sequences.shape[1] // T
+    return sequences[:, : whole * T].unflatten(1, (whole, T)).flatten(0, 1)

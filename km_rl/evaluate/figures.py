@@ -240,15 +240,19 @@ def seeds(models: Mapping[str, Sequence[Line]], x: str, y: str) -> Figure:
     return figure
 
 
-def dots(values: Mapping[str, float], x: str) -> Figure:
-    """A dot for each name, the first on top, its value beside it."""
+def dots(values: Mapping[str, Sequence[float]], x: str) -> Figure:
+    """A dot for each value in the row of its name, the first on top; the mean beside them.
+
+    The line stands at the first row's mean.
+    """
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.7 + 0.28 * len(values)), layout="constrained")
         axes = figure.subplots()
-        axes.plot(list(values.values()), range(len(values)), "o", color=COLOURS["KM"])
-        for y, value in enumerate(values.values()):
-            axes.annotate(f"{value:.1f}", (value, y), (7, -3), textcoords="offset points")
-        axes.axvline(next(iter(values.values())), color="#b0b0b0", lw=0.7)
+        for y, each in enumerate(values.values()):
+            axes.plot(each, [y] * len(each), "o", color=COLOURS["KM"])
+            place = (max(each), y)
+            axes.annotate(f"{_mean(each):.1f}", place, (7, -3), textcoords="offset points")
+        axes.axvline(_mean(next(iter(values.values()))), color="#b0b0b0", lw=0.7)
         axes.set_yticks(range(len(values)), list(values))
         axes.invert_yaxis()
         axes.margins(x=0.12)

@@ -4,8 +4,9 @@ It is written into the first run's folder (a machine's before its rivals', a VAE
 
     runs/<name>/
     ├── report.html      the table, the conditions, the published figures and every picture
-    ├── evaluate.json    the same numbers, unrounded
-    └── figures/         the same pictures, and a CSV of the numbers behind each
+    ├── evaluate.json    the same numbers, unrounded, see `evaluation`
+    ├── figures/         the same pictures, and a CSV of the numbers behind each
+    └── ablations/       the same three of machines that differ in a part
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from km_rl.data import Images, load
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate import page
 from km_rl.evaluate.caveats import published, what_is_free
-from km_rl.evaluate.exhibit import Exhibit
-from km_rl.evaluate.exhibits import exhibits, experiments
-from km_rl.evaluate.experiments import measured, write_points
+from km_rl.evaluate.contents import exhibits, experiments
+from km_rl.evaluate.evaluation import EVALUATION, Made, is_there, place_of, recorded
+from km_rl.evaluate.exhibit import Exhibit, write_points
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.page import Row
 from km_rl.evaluate.runs import Run, read_runs, variants
@@ -32,13 +33,13 @@ from km_rl.evaluate.table import (
     Score,
     cells,
     columns,
-    gap,
     score,
     sentences,
     text_table,
     worth,
 )
 
+PAGE = "report.html"
 PICTURES = "figures"
 
 
@@ -51,6 +52,8 @@ def report(
     seed: int = 0,
     tell: Callable[[str], object] | None = None,
     thorough: bool = False,
+    commit: str | None = None,
+    anew: bool = True,
 ) -> Path:
     """Evaluate runs on their test set and write the report beside the first one's weights.
 
@@ -60,8 +63,12 @@ def report(
             still there, or else as `load` finds them.
         passes: how often the test set is gone through, see `bound`.
         limit: use only so many test images.
+        seed: of the table. Figures and experiments, whose episodes all runs share, add to it that
+            of the first run's training, so that an interval over seeds holds their draw too.
         tell: is given the table as text as soon as it is known.
         thorough: make the paper's experiments too, which takes minutes.
+        commit: of the code that evaluates, to be kept with the numbers.
+        anew: evaluate even where `is_there`.
 
     Returns:
         The path of report.html.
@@ -71,6 +78,13 @@ def report(
             that cannot be written.
     """
     runs = read_runs(folders)
+    settings = {"passes": passes, "limit": limit, "seed": seed, "thorough": thorough}
+    made = Made(commit, settings)
+    if not anew and is_there(runs, made):
+        path = place_of(runs) / PAGE
+        if tell is not None:
+            tell(f"{path} is there, of the same weights, with these settings and by this commit.")
+        return path
     test = _test_images(runs, data_dir)
     scores = [score(run, test, seed=seed, passes=passes, limit=limit) for run in runs]
     unfinished = [run.unfinished for run in runs if run.unfinished]
@@ -81,10 +95,10 @@ def report(
     facts = _conditions(runs, scores[0].test_images, passes, seed)
     if unfinished:
         facts = [*facts, ("unfinished", " ".join(unfinished))]
-    shown = exhibits(runs, test, seed)
+    shown = exhibits(runs, test, seed + runs[0].seed)
     if thorough:
-        shown += experiments(runs, scores, test, seed, limit)
-    return _write(runs, scores, facts, shown, limit)
+        shown += experiments(runs, scores, test, seed + runs[0].seed, limit)
+    return _write(runs, scores, facts, shown, made)
 
 
 def _test_images(runs: Sequence[Run], data_dir: str | Path | None) -> Images:
@@ -108,16 +122,18 @@ def _write(
     scores: Sequence[Score],
     facts: Sequence[tuple[str, str]],
     shown: Sequence[Exhibit],
-    limit: int | None,
+    made: Made,
 ) -> Path:
-    folder = runs[0].folder
+    """Write the whole report, evaluate.json last, by which `is_there` knows it."""
+    folder = place_of(runs)
     pictures = {one.name: png(one.figure) for one in shown}
     sections = [
         page.figure(one.title, one.look_for, pictures[one.name], one.photos) for one in shown
     ]
     html = page.page(_title(runs), [*_head(runs, scores, facts), *sections, _foot(runs)])
     try:
-        (folder / PICTURES).mkdir(exist_ok=True)
+        (folder / PICTURES).mkdir(parents=True, exist_ok=True)
+        (folder / EVALUATION).unlink(missing_ok=True)
         for old in (folder / PICTURES).iterdir():
             if old.suffix in (".png", ".csv"):
                 old.unlink()
@@ -127,35 +143,17 @@ def _write(
         for one in shown:
             if one.points:
                 write_points(folder / PICTURES / f"{one.name}.csv", one.points)
-        with written_beside(folder / "evaluate.json") as beside:
-            numbers = _numbers(runs, scores, facts, shown, limit)
-            beside.write_text(json.dumps(numbers, indent=1) + "\n")
-        with written_beside(folder / "report.html") as beside:
+        with written_beside(folder / PAGE) as beside:
             beside.write_text(html)
+        with written_beside(folder / EVALUATION) as beside:
+            numbers = recorded(runs, scores, facts, shown, made)
+            beside.write_text(json.dumps(numbers, indent=1) + "\n")
     except OSError as error:
         raise InputError(
             f"The report cannot be written to '{folder}' ({error.strerror}): copy the run to a "
             f"folder you may write to."
         ) from error
-    return folder / "report.html"
-
-
-def _numbers(
-    runs: Sequence[Run],
-    scores: Sequence[Score],
-    facts: Sequence[tuple[str, str]],
-    shown: Sequence[Exhibit],
-    limit: int | None,
-) -> dict[str, Any]:
-    """What evaluate.json holds."""
-    models = []
-    for run, one in zip(runs, scores, strict=True):
-        cost = {"images": one.images, "parameters": one.parameters, "seconds": one.seconds}
-        cost |= {"test_images": one.test_images}
-        experiments = {"experiments": measured(one.label, shown), "limit": limit}
-        numbers = {**one.nats, **one.bits, **cost, **experiments}
-        models.append({"model": one.label, "run": str(run.folder), **numbers})
-    return {"conditions": dict(facts), "models": models, "gap_nats": gap(scores)}
+    return folder / PAGE
 
 
 def _conditions(runs: Sequence[Run], images: int, passes: int, seed: int) -> list[tuple[str, str]]:
@@ -168,6 +166,7 @@ def _conditions(runs: Sequence[Run], images: int, passes: int, seed: int) -> lis
         ("binarisation", conditions.binarisation),
         ("test images", f"{images:,}, {passes} pass{'es' * (passes > 1)}, seed {seed}"),
         ("episodes", f"T = {T} images of {named}"),
+        ("figures and experiments", f"seed {seed + runs[0].seed}"),
     ]
     for run in runs:
         if run.episodic is not None:

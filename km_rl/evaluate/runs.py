@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shlex
@@ -66,6 +67,7 @@ class Run(NamedTuple):
         kind: a key of `MODELS`.
         config: every setting of the run, as in its config.json.
         metrics: what was logged, in order of step; each has ``step``, ``images`` and ``seconds``.
+        digest: the weights' sha256, its first 16 digits.
     """
 
     folder: Path
@@ -75,6 +77,7 @@ class Run(NamedTuple):
     conditions: Conditions
     config: Mapping[str, Any]
     metrics: Sequence[Metrics]
+    digest: str = ""
 
     @property
     def machine(self) -> KanervaMachine | None:
@@ -95,6 +98,11 @@ class Run(NamedTuple):
     def parameters(self) -> int:
         """Trained numbers of the model."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    @property
+    def seed(self) -> int:
+        """Of its training; 0 where the settings do not name it."""
+        return self.config.get("seed") or 0
 
     @property
     def unfinished(self) -> str | None:
@@ -157,8 +165,8 @@ def _label(run: Run, runs: Sequence[Run]) -> str:
 
 
 def _read_run(folder: Path) -> Run:
-    config = _config(folder)
-    kind = read_weights(folder / "model.safetensors")[0]
+    config, weights = _config(folder), folder / "model.safetensors"
+    kind = read_weights(weights)[0]
     if kind not in MODELS:
         raise InputError(
             f"'{folder}' holds a model of kind '{kind}', which cannot be evaluated: "
@@ -180,6 +188,7 @@ def _read_run(folder: Path) -> Run:
         conditions,
         config,
         _metrics(folder / "metrics.jsonl"),
+        hashlib.sha256(weights.read_bytes()).hexdigest()[:16],
     )
 
 

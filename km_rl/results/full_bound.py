@@ -1,8 +1,9 @@
 """The runs of the full bound: is a memory worth what it holds, once that is counted?
 
-On episodes of each number of classes, machines are trained with other weights of KL(M), from 0
-(the paper) to 1 (the bound on ln p(X)), and a VAE with the same nets. What is recorded of them as
-``<data>-<n>classes-full-bound`` are the points that `rate_distortion` draws.
+On episodes of each number of classes, machines of the sizes that suit it are trained with other
+weights of KL(M), from 0 (the loss is the paper's) to 1 (the bound on ln p(X)), and a VAE with the
+same nets. What is recorded of them as ``<data>-<n>classes-full-bound`` are the points that
+`rate_distortion` draws.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from pathlib import Path
 from km_rl.errors import written_beside
 from km_rl.evaluate.csv_file import number
 from km_rl.evaluate.report import PICTURES
-from km_rl.evaluate.runs import Run
 from km_rl.results.scored import Scored
 
 CURVES = ("bits_per_dim", "bound_nats", "kl_y_nats", "kl_z_nats", "reconstruction_nats")
@@ -35,10 +34,10 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [points[round(apart * i)] for i in range(MOST_STEPS)]
 
 
-def copy_pictures(run: Run, place: Path) -> list[Path]:
-    """The figures of a run's report, each made smaller than `MOST_BYTES`; returns the copies."""
+def copy_pictures(folder: Path, place: Path) -> list[Path]:
+    """The figures of a report, each made smaller than `MOST_BYTES`; returns the copies."""
     copies = []
-    for picture in sorted((run.folder / PICTURES).glob("*.png")):
+    for picture in sorted((folder / PICTURES).glob("*.png")):
         png = picture.read_bytes()
         copies.append(place / picture.name)
         with written_beside(copies[-1]) as beside:

@@ -5,7 +5,7 @@ Those of the full bound, which is no experiment of the paper, are in `full_bound
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 SEEDS = 3
@@ -72,6 +72,8 @@ class Start(NamedTuple):
         steps: of each run, if they are not to be the plan's own choice.
         seeds: of every model but the DNC, from 0 up.
         split: of the data set.
+        pace: settings in steps, by the name of their flag, that come as much sooner in a run as
+            it is shorter than the preset's.
     """
 
     dataset: str
@@ -82,35 +84,46 @@ class Start(NamedTuple):
     steps: int | None = None
     seeds: int = SEEDS
     split: str = "images"
+    pace: Mapping[str, int] = {}
+
+    def sooner(self, steps: int) -> tuple[str, ...]:
+        """The flags of a run of so many steps that keep what is warmed up the share it was."""
+        if steps >= self.usual:
+            return ()
+        shares = {flag: max(1, n * steps // self.usual) for flag, n in self.pace.items()}
+        return tuple(word for flag, n in shares.items() for word in (flag, str(n)))
 
 
 def compared(start: Start, dnc_seeds: int = DNC_SEEDS) -> Experiment:
     """The machine and its rivals."""
     steps = start.steps or OVERNIGHT.get(start.preset, start.usual)
     base, name = names(start.preset, start.split, start.usual, steps)
-    return Experiment(name, base, steps, rivals(start.dataset, start.seeds, dnc_seeds))
+    flags = start.sooner(steps)
+    return Experiment(name, base, steps, rivals(start.dataset, start.seeds, dnc_seeds, flags))
 
 
 def ablated(start: Start) -> Experiment:
     """The compared machine and what it is without each of its parts."""
     whole = compared(start)
     machines = [one for one in whole.trainings if one.model == "km"]
-    trainings = [*machines, *ablations(start.slots, start.seeds)]
+    trainings = [*machines, *ablations(start.slots, start.seeds, start.sooner(whole.steps))]
     return whole._replace(name=f"{whole.name}-ablations", trainings=trainings, variants=True)
 
 
-def rivals(dataset: str, seeds: int = SEEDS, dnc_seeds: int = DNC_SEEDS) -> list[Training]:
-    """The machine and its rivals, seed by seed."""
+def rivals(
+    dataset: str, seeds: int = SEEDS, dnc_seeds: int = DNC_SEEDS, flags: tuple[str, ...] = ()
+) -> list[Training]:
+    """The machine and its rivals, seed by seed, all with ``flags``."""
     numbers = {model: dnc_seeds if model == "dnc" else seeds for model in MODELS}
     return [
-        Training(model, seed, flags=BEST.get((dataset, model), ()))
+        Training(model, seed, flags=(*flags, *BEST.get((dataset, model), ())))
         for seed in range(max(numbers.values()))
         for model in MODELS
         if seed < numbers[model]
     ]
 
 
-def ablations(slots: int, seeds: int = SEEDS) -> list[Training]:
+def ablations(slots: int, seeds: int = SEEDS, flags: tuple[str, ...] = ()) -> list[Training]:
     """The machines that differ in one part from one of so many slots, seed by seed."""
     sizes = (max(1, slots // 4), max(1, slots // 2), 2 * slots)
     parts: dict[str, tuple[str, ...]] = {
@@ -120,7 +133,9 @@ def ablations(slots: int, seeds: int = SEEDS) -> list[Training]:
         **{f"k{K}": ("--slots", str(K)) for K in sizes},
     }
     return [
-        Training("km", seed, part, flags) for seed in range(seeds) for part, flags in parts.items()
+        Training("km", seed, part, (*flags, *own))
+        for seed in range(seeds)
+        for part, own in parts.items()
     ]
 
 

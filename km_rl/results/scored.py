@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from km_rl.errors import InputError
-from km_rl.evaluate.experiments import Measured
+from km_rl.evaluate.evaluation import ABLATIONS, EVALUATION
+from km_rl.evaluate.exhibit import Measured
 from km_rl.evaluate.runs import VARIED, Run, read_runs, variant
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, DISTORTION, PRICED
 
@@ -30,7 +31,11 @@ BY_MODEL = frozenset(
     "learn_prior_mean diagonal_covariance".split()
 )
 """Settings in which another model may differ from a machine: those that not all have, and the
-step size, as each model is compared at its best. Models with a memory have the same slots."""
+step size, as a rival may have one that suits it. Models with a memory have the same slots."""
+
+
+Found = tuple[dict[str, float], Measured, int | None, str | None]
+"""What `Scored` has of an evaluation."""
 
 
 class Scored(NamedTuple):
@@ -39,6 +44,7 @@ class Scored(NamedTuple):
     Attributes:
         experiments: its numbers in the paper's experiments, where they were made.
         limit: how many test images those were limited to, if at all.
+        commit: of the code that evaluated it, if that was known.
     """
 
     run: Run
@@ -46,6 +52,7 @@ class Scored(NamedTuple):
     numbers: Mapping[str, float]
     experiments: Measured
     limit: int | None
+    commit: str | None
 
 
 def by_setting(folders: Sequence[str | Path], ablations: bool = False) -> dict[str, list[Scored]]:
@@ -58,7 +65,7 @@ def by_setting(folders: Sequence[str | Path], ablations: bool = False) -> dict[s
         _check_like(runs[0], run, VARIED if ablations else ())
         _check_like(next(o for o in runs if o.kind == run.kind), run, VARIED if ablations else ())
     settings: dict[str, list[Scored]] = {}
-    for run, found in zip(runs, _numbers(runs), strict=True):
+    for run, found in zip(runs, _numbers(runs, ablations), strict=True):
         setting = ", ".join(filter(None, (run.kind, variant(runs[0], run) if ablations else "")))
         one = Scored(run, _setting(run, "seed"), *found)
         settings.setdefault(setting, []).append(one)
@@ -124,16 +131,19 @@ def _setting(run: Run, name: str) -> int:
     return value
 
 
-def _numbers(runs: Sequence[Run]) -> list[tuple[dict[str, float], Measured, int | None]]:
+def _numbers(runs: Sequence[Run], ablations: bool) -> list[Found]:
     """What `_complete` finds of each run, on the first test images common to all runs.
 
     Runs that were evaluated together have theirs in the evaluate.json of one of them.
     """
+    digests = {run.folder.resolve(): run.digest for run in runs}
     found: dict[str, dict[Path, dict[str, Any]]] = {}
     for folder in (run.folder for run in runs):
-        for images, path, entry in _entries(folder):
+        for images, path, entry in _entries(folder, ablations):
+            if entry.get("digest") != digests.get(path):  # of other weights, or another run
+                continue
             known = found.setdefault(images, {})
-            if path == folder.resolve() or path not in known:  # its own is the newest
+            if path not in known or _rank(entry) + (path == folder.resolve()) > _rank(known[path]):
                 known[path] = entry
     scored = {
         images: [made for run in runs if (made := _complete(run, entries))]
@@ -154,41 +164,46 @@ def _numbers(runs: Sequence[Run]) -> list[tuple[dict[str, float], Measured, int 
     )
 
 
-def _entries(folder: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+def _rank(entry: Mapping[str, Any]) -> int:
+    """The higher of two evaluations of a run counts: that with more experiments, or its own."""
+    return 2 * len(entry.get("experiments", {}))
+
+
+def _entries(folder: Path, ablations: bool) -> Iterator[tuple[str, Path, dict[str, Any]]]:
     """What evaluate.json says: on which test images, whose run, and the numbers.
 
-    Its paths are relative to where it was made; its own run, the first, says where that was.
+    That of ablations comes last. Paths in it are relative to where it was made; its own run, the
+    first, says where that was.
     """
-    path = folder / "evaluate.json"
-    if not path.exists():
-        return
-    try:
-        content = json.loads(path.read_text())
-        images, models = content["conditions"]["test images"], content["models"]
-        for entry in models:
-            away = os.path.relpath(entry["run"], models[0]["run"])
-            yield images, (folder / away).resolve(), entry
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise InputError(
-            f"'{path}' cannot be read as an evaluation ({error!r}): "
-            f"run `python scripts/evaluate.py {folder}` again."
-        ) from error
+    for place in (folder, folder / ABLATIONS) if ablations else (folder,):
+        path = place / EVALUATION
+        if not path.exists():
+            continue
+        try:
+            content = json.loads(path.read_text())
+            images, models = content["conditions"]["test images"], content["models"]
+            limit = content.get("settings", {}).get("limit")
+            for entry in models:
+                away = os.path.relpath(entry["run"], models[0]["run"])
+                about = {"limit": limit, "commit": content.get("commit")}
+                yield images, (folder / away).resolve(), entry | about
+        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+            raise InputError(
+                f"'{path}' cannot be read as an evaluation ({error!r}): "
+                f"run `python scripts/evaluate.py {folder}` again."
+            ) from error
 
 
-def _complete(
-    run: Run, entries: Mapping[Path, Mapping[str, Any]]
-) -> tuple[dict[str, float], Measured, int | None] | None:
-    """Numbers by metric, those of experiments by exhibit, and the limit of the test images.
+def _complete(run: Run, entries: Mapping[Path, Mapping[str, Any]]) -> Found | None:
+    """Numbers by metric, those of experiments by exhibit, the limit of test images, the commit.
 
-    None for a run that is missing, or was trained further since.
+    None for a run that is missing, or whose evaluation lacks a number.
     """
     entry = entries.get(run.folder.resolve())
     nats = [name for name in NATS if run.prices_memory or name not in PRICED]
     keys = dict(zip(nats, nats, strict=True)) | COSTS
     if entry is None or not all(key in entry for key in keys.values()):
         return None
-    if entry["images"] != run.last("images"):
-        return None
     more = {name: entry[name] for name in OPTIONAL if name in entry}
     numbers = {metric: entry[key] for metric, key in keys.items()} | more
-    return numbers, entry.get("experiments", {}), entry.get("limit")
+    return numbers, entry.get("experiments", {}), entry["limit"], entry["commit"]

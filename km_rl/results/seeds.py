@@ -6,7 +6,7 @@ What is written::
     ├── summary.csv                     a mean and an interval for each metric, see `summary`
     └── <experiment>/
         ├── <setting>.csv               curves: step,metric,value,seed (unit: the metric's)
-        ├── <exhibit>.csv               numbers behind figures, see `experiments`
+        ├── <exhibit>.csv               numbers behind figures, see `exhibit`
         ├── seeds.png                   the bound of every seed, one by one
         └── *.png                       the figures of the first machine's report
 
@@ -24,7 +24,8 @@ from pathlib import Path
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate import figures
 from km_rl.evaluate.csv_file import write_csv
-from km_rl.evaluate.experiments import over_seeds, write_curves
+from km_rl.evaluate.evaluation import ABLATIONS
+from km_rl.evaluate.exhibit import over_seeds, write_curves
 from km_rl.evaluate.figures import Line, png
 from km_rl.evaluate.runs import USUAL, Run
 from km_rl.evaluate.table import FULL
@@ -82,7 +83,8 @@ def record_runs(
         written.append(write_csv(place / f"{file_name(setting)}.csv", header, lines))
     all_runs = [(name, one.seed, one.experiments) for name in settings for one in settings[name]]
     written += write_curves(place, all_runs)
-    written += [*copy_pictures(first, place), one_by_one(settings, place / ONE_BY_ONE)]
+    report = first.folder / (ABLATIONS if ablations else "")
+    written += [*copy_pictures(report, place), one_by_one(settings, place / ONE_BY_ONE)]
     return [*written, record(rows, results)]
 
 
@@ -203,9 +205,13 @@ def place_of(experiment: str, setting: str, scored: Sequence[Scored]) -> str:
 
 
 def provenance(scored: Sequence[Scored], place: str = "runs") -> tuple[str, str, str]:
-    """Hardware, command and commit of runs in order of seed, which the command puts there."""
+    """Hardware, command and commits of runs in order of seed, which the command puts there.
+
+    The commits are of the code that trained them and of that which evaluated them.
+    """
     hardware = _joined(" + ", [_about(one.run, "hardware") for one in scored])
-    commit = _joined("+", [_about(one.run, "commit") for one in scored])
+    evaluated = [one.commit for one in scored if one.commit]
+    commit = _joined("+", [*(_about(one.run, "commit") for one in scored), *evaluated])
     return hardware, _command(scored, place), commit
 
 
@@ -222,8 +228,8 @@ def _usual_name(one: Scored) -> str:
 
 
 def _joined(joiner: str, facts: Iterable[str]) -> str:
-    """Each fact once, in order."""
-    return joiner.join(dict.fromkeys(facts))
+    """Each fact once, in order; some are joined already."""
+    return joiner.join(dict.fromkeys(one for some in facts for one in some.split(joiner)))
 
 
 def _command(scored: Sequence[Scored], place: str) -> str:

@@ -18,10 +18,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from km_rl.errors import InputError
+from km_rl.errors import InputError, locked, make_folder
 from km_rl.evaluate.csv_file import number, write_csv
 
 SUMMARY = "summary.csv"
+WAIT = 60.0
+"""Seconds for another process to be done with the summary."""
 FILES = (".npz", ".safetensors")
 """Endings of files that a command names without their folder."""
 
@@ -118,14 +120,19 @@ def record(rows: Iterable[Row], folder: str | Path) -> Path:
 
     Raises:
         InputError: a row with a number that is not finite, a name that cannot be one, or nothing
-            to say how it was produced; a folder that cannot be written.
+            to say how it was produced, or of fewer seeds than the one it replaces; a folder that
+            cannot be written, or to which another process writes.
     """
-    new = list(rows)
+    new, folder = list(rows), Path(folder)
     for row in new:
         _check(row)
-    merged = {row[:3]: row for row in [*read(folder), *new]}
-    lines = [[_cell(value) for value in merged[names]] for names in sorted(merged)]
-    return write_csv(Path(folder) / SUMMARY, Row._fields, lines)
+    make_folder(folder)
+    with locked(folder, wait=WAIT):
+        known = read(folder)
+        _check_seeds(known, new)
+        merged = {row[:3]: row for row in [*known, *new]}
+        lines = [[_cell(value) for value in merged[names]] for names in sorted(merged)]
+        return write_csv(folder / SUMMARY, Row._fields, lines)
 
 
 def _check(row: Row) -> None:
@@ -143,6 +150,17 @@ def _check(row: Row) -> None:
             f"The result '{named}' is {row.value} from {row.low} to {row.high}: finite numbers "
             f"are expected; look at what was measured."
         )
+
+
+def _check_seeds(known: Iterable[Row], new: Iterable[Row]) -> None:
+    before = {row[:3]: row.seeds for row in known}
+    for row in new:
+        if (more := before.get(row[:3], 0)) > row.seeds:
+            named = f"{row.experiment}, {row.setting}, {row.metric}"
+            raise InputError(
+                f"The result '{named}' is recorded of {more} seeds where {row.seeds} would take "
+                f"its place: give as many, or delete its line in {SUMMARY} first."
+            )
 
 
 def span(seeds: Sequence[int]) -> str:

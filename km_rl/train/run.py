@@ -46,10 +46,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError, locked, written_beside
 from km_rl.train.recipe import Recipe
 
 if TYPE_CHECKING:
+    from filelock import FileLock
     from torch.utils.tensorboard import SummaryWriter
 
 FREE = {
@@ -63,7 +64,8 @@ FREE = {
     "checkpoint_every",
     "log_every",
 }
-"""Settings that a resumed run may change: they do not alter what a training step computes."""
+"""Settings that a resumed run may change: they do not alter what a training step computes, but for
+rounding, which the number of threads does."""
 
 
 class Run:
@@ -91,6 +93,7 @@ class Run:
         self._grown: dict[str, Any] = {}
         self.writes = is_main_process()
         self._board: SummaryWriter | None = None
+        self._lock: FileLock | None = None
         if self.writes:
             settings = json.loads(json.dumps(asdict(config), default=str))
             self._claim(config, settings, dict(about or {}))
@@ -99,9 +102,13 @@ class Run:
         """Begin to log after ``step``; what an interrupted run logged beyond it is dropped.
 
         A run that has grown now says so, and by what it was made from here on.
+
+        Raises:
+            InputError: another process trains this run.
         """
         if not self.writes:
             return
+        self._lock = locked(self.folder)
         if self._grown:
             self._keep(self._grown)
         from torch.utils.tensorboard import SummaryWriter
@@ -131,10 +138,13 @@ class Run:
         return [record for line in text.splitlines() if (record := _parsed(line))]
 
     def close(self) -> None:
-        """Finish the TensorBoard file."""
+        """Finish the TensorBoard file and let others write."""
         if self._board is not None:
             self._board.close()
             self._board = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _claim(self, config: Recipe, settings: dict[str, Any], about: dict[str, Any]) -> None:
         try:

@@ -18,7 +18,7 @@ from km_rl.data import Images, Splits
 from km_rl.errors import InputError
 from km_rl.evaluate import report as module
 from km_rl.evaluate.bound import bound, in_bits
-from km_rl.evaluate.exhibits import training
+from km_rl.evaluate.contents import training
 from km_rl.evaluate.report import report
 from km_rl.evaluate.runs import Model, read_runs
 from km_rl.evaluate.table import BIT_KEYS, BITS, PRICED, score, text_table

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from finished_runs import finished, tiny_data, tiny_machine, tiny_rival, tiny_vae
@@ -14,19 +17,20 @@ from torch import Tensor
 
 from km_rl.core.machine import KanervaMachine
 from km_rl.errors import InputError
-from km_rl.evaluate import exhibits as exhibits_module
+from km_rl.evaluate import contents as contents_module
 from km_rl.evaluate import importance
 from km_rl.evaluate import report as report_module
-from km_rl.evaluate.ablations import written
+from km_rl.evaluate.ablations import ablations, written
 from km_rl.evaluate.bound import bound
-from km_rl.evaluate.capacity import bound_at, lengths
+from km_rl.evaluate.capacity import bound_at, cut, lengths
+from km_rl.evaluate.contents import experiments, kl_dip
 from km_rl.evaluate.denoising import CORRUPTIONS, corruptions
-from km_rl.evaluate.exhibit import random_episodes
-from km_rl.evaluate.exhibits import kl_dip
+from km_rl.evaluate.exhibit import Exhibit, random_episodes
 from km_rl.evaluate.generation import error_to_nearest, settled_step
 from km_rl.evaluate.interpolation import added_uncertainty, uncertainty
 from km_rl.evaluate.report import report
 from km_rl.evaluate.runs import Run, read_runs, variant, variants
+from km_rl.evaluate.table import Score
 from km_rl.results.seeds import record_runs
 from km_rl.results.summary import read
 
@@ -43,7 +47,7 @@ EXPERIMENTS = {"importance", "convergence", "repair", "capacity", "writes"}
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     data = tiny_data()
     monkeypatch.setattr(report_module, "load", lambda dataset, data_dir, split: data)
-    monkeypatch.setattr(exhibits_module, "IMAGES", 16)
+    monkeypatch.setattr(contents_module, "IMAGES", 16)
     monkeypatch.setattr(importance, "COUNTS", (1, 2, 4))
 
 
@@ -99,10 +103,13 @@ def test_machines_that_lack_a_part_are_ablations(tmp_path: Path) -> None:
         finished(tmp_path / "d", diagonal, slots=4, diagonal_covariance=True, **FINISHED),
     ]
     page = report(folders, passes=1, thorough=True)
-    numbers = json.loads((tmp_path / "km" / "evaluate.json").read_text())["models"]
+    place = tmp_path / "km" / "ablations"
+    assert page == place / "report.html"  # and what lies beside it of rivals stays
+    numbers = json.loads((place / "evaluate.json").read_text())["models"]
     assert page.read_text().count("<img") == 2
     [name, _, _, nats] = numbers[1]["experiments"]["ablations"][0]
     assert name == "diagonal_covariance=True" and nats == numbers[1]["bound_nats"]
+    report(folders[:1], passes=1)
     with pytest.raises(InputError, match="diagonal_covariance=False"):
         record_runs(folders, tmp_path / "results")
     record_runs(folders, tmp_path / "results", "strokes-ablations", ablations=True)
@@ -112,7 +119,25 @@ def test_machines_that_lack_a_part_are_ablations(tmp_path: Path) -> None:
     own = "runs/strokes-ablations/km-diagonal_covariance-True"
     assert places == {"runs/strokes-ablations", own}  # each command makes runs of its own
     place = tmp_path / "results" / "strokes-ablations"
-    assert {"km.csv", "km-diagonal_covariance-True.csv"} <= {p.name for p in place.iterdir()}
+    kept = {p.name for p in place.iterdir()}
+    assert kept >= {"km.csv", "km-diagonal_covariance-True.csv", "ablations.csv", "ablations.png"}
+    assert "samples.png" not in kept
+
+
+def test_every_run_of_a_variant_is_a_dot(tmp_path: Path) -> None:
+    parts = ({"seed": 0}, {"seed": 1}, {"seed": 0, "slots": 8})
+    runs = [a_run(tmp_path / str(n), **part) for n, part in enumerate(parts)]
+    scores = [Score("", "km", {"bound_nats": nats}, None, 1, None) for nats in (60.0, 64.0, 70.0)]
+    shown = ablations(runs, scores)
+    [axes] = shown.figure.axes
+    dots = [np.column_stack(x.get_data()).tolist() for x in axes.lines if x.get_marker() == "o"]
+    assert dots == [[[60, 0], [64, 0]], [[70, 1]]]
+    assert [text.get_text() for text in axes.texts] == ["62.0", "70.0"]
+    assert [(p.series, p.x, p.value) for p in shown.points] == [
+        ("", 0, 60),
+        ("", 0, 64),
+        ("slots=8", 1, 70),
+    ]
 
 
 def test_only_machines_have_ablations(tmp_path: Path) -> None:
@@ -155,9 +180,57 @@ def test_episodes_for_an_experiment_are_of_the_length_asked_for(tmp_path: Path) 
 def test_capacity_at_the_trained_length_is_the_bound(tmp_path: Path) -> None:
     run = a_run(tmp_path / "a")
     usual = bound(run.model, TEST, episode_length=4, passes=4)["bound_nats"]
-    assert bound_at(run, TEST, 4, None, 0, 96) == pytest.approx(usual, rel=0.05)
+    assert bound_at(run, TEST, 4, 8, None, 0, 96) == pytest.approx(usual, rel=0.05)
     assert lengths(32, 8000) == [4, 8, 16, 32, 64, 128, 256]
     assert lengths(4, 12) == [1, 2, 4, 8] and lengths(1, 100) == [1, 2, 4, 8]
+
+
+def test_capacity_without_a_memory_is_flat(tmp_path: Path) -> None:
+    """The images of every length are the same, so that a curve bends by its memory alone."""
+    [run] = read_runs([finished(tmp_path / "v", tiny_vae())])
+    for classes in (2, None):
+        curve = [bound_at(run, TEST, T, 8, classes, 0, 16) for T in (1, 2, 4, 8)]
+        assert curve == pytest.approx([curve[0]] * 4, rel=1e-5)
+        assert bound_at(run, TEST, 8, 8, classes, 1, 16) != pytest.approx(curve[0], rel=1e-5)
+    sequences = torch.arange(14).view(2, 7)
+    assert cut(sequences, 3).tolist() == [[0, 1, 2], [3, 4, 5], [7, 8, 9], [10, 11, 12]]
+
+
+def test_what_is_drawn_follows_the_seed_of_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run's, for all runs of a report; the table is of all test images."""
+    drawn: list[int] = []
+
+    def nothing(runs: Any, *given: Any) -> list[Exhibit]:
+        drawn.append(next(one for one in given if isinstance(one, int)))
+        return []
+
+    monkeypatch.setattr(report_module, "exhibits", nothing)
+    monkeypatch.setattr(report_module, "experiments", nothing)
+    model, numbers = tiny_vae(), []
+    for seed, given in ((0, 0), (1, 0), (1, 5)):
+        folder = finished(tmp_path / f"v-{seed}-{given}", model, seed=seed)
+        report([folder], passes=1, seed=given, thorough=True)
+        held = json.loads((folder / "evaluate.json").read_text())
+        assert held["conditions"]["figures and experiments"] == f"seed {seed + given}"
+        numbers.append(held["models"][0]["bound_nats"])
+    assert drawn == [0, 0, 1, 1, 6, 6] and numbers[0] == numbers[1] != numbers[2]
+
+
+def test_a_bar_names_the_experiment_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    names = ("importance", "convergence", "repair", "capacity", "rewriting")
+    for name in names:
+        monkeypatch.setattr(contents_module, name, lambda *_: None)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert len(experiments([a_run(tmp_path / "a")], [], TEST, 0, 8)) == len(names)
+    assert all(f"{name}: " in terminal.getvalue() for name in EXPERIMENTS)
 
 
 def test_one_writing_is_the_bound(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ from finished_runs import finished, tiny_data, tiny_machine, tiny_rival, tiny_va
 from km_rl.baselines.vae import VAE
 from km_rl.errors import InputError
 from km_rl.evaluate import report as module
+from km_rl.evaluate.evaluation import Made, is_there
 from km_rl.evaluate.report import duration, report
 from km_rl.evaluate.runs import read_runs
 
@@ -25,6 +27,7 @@ MACHINE = [
     "Address weights",
 ]
 PUBLISHED = "Against the published figures"
+AS_IT_IS = "of the same weights, with these settings and by this commit."
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +160,34 @@ def test_the_script_prints_table_and_path(
     script.main([str(folder), "--passes", "1"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Nats per image") and lines[-1] == str(folder / "report.html")
+
+
+def test_what_is_there_is_not_evaluated_again(tmp_path: Path) -> None:
+    """It is known by its weights, its settings and its code, if that was a commit."""
+    one, other = (finished(tmp_path / name, tiny_vae()) for name in "ab")
+    told: list[str] = []
+    for _ in range(2):
+        path = report([one], passes=1, tell=told.append, commit="abc", anew=False)
+    assert told[0].startswith("Nats") and told[1:] == [f"{path} is there, {AS_IT_IS}"]
+    held = json.loads((one / "evaluate.json").read_text())
+    settings = {"passes": 1, "limit": None, "seed": 0, "thorough": False}
+    assert (held["commit"], held["settings"]) == ("abc", settings)
+    digest = sha256((one / "model.safetensors").read_bytes()).hexdigest()[:16]
+    assert held["models"][0]["digest"] == digest
+    made = Made("abc", settings)
+    assert is_there(read_runs([one]), made)
+    assert not is_there(read_runs([one, other]), made) and not is_there(read_runs([other]), made)
+    for changed in ({"passes": 2}, {"limit": 8}, {"seed": 1}, {"thorough": True}):
+        assert not is_there(read_runs([one]), Made("abc", settings | changed))
+    assert not is_there(read_runs([one]), Made("abd", settings))
+    (one / "evaluate.json").write_text(json.dumps({**held, "commit": None}))
+    assert not is_there(read_runs([one]), Made(None, settings))
+    (one / "evaluate.json").write_text(json.dumps(held))
+    tiny_vae().save(one / "model.safetensors")
+    assert not is_there(read_runs([one]), made)
+    told.clear()
+    report([one], passes=1, tell=told.append, commit="abc", anew=False)
+    assert told[0].startswith("Nats")
 
 
 def test_an_unfinished_run_is_named(tmp_path: Path) -> None:

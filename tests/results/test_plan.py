@@ -31,6 +31,17 @@ def test_an_unusual_number_of_steps_is_in_the_names() -> None:
     assert names("paper-cifar10", "images", 9, 9) == ("paper-cifar10", "cifar10")
 
 
+def test_a_shorter_run_warms_up_and_is_looked_at_as_much_sooner() -> None:
+    pace = {"--warmup-steps": 1500, "--evaluate-every": 2000}
+    start = Start("omniglot", "paper-omniglot", usual=32_000, slots=64, length=32, pace=pace)
+    sooner = ("--warmup-steps", "187", "--evaluate-every", "250")
+    runs = [*compared(start).trainings, *ablated(start).trainings]
+    assert all(one.flags[:4] == sooner for one in runs)
+    assert ("--learning-rate", "4e-3") in {one.flags[4:] for one in runs if one.model == "vae"}
+    whole = compared(start._replace(steps=32_000))
+    assert all("--warmup-steps" not in one.flags for one in whole.trainings)
+
+
 def test_a_split_over_characters_is_in_the_names() -> None:
     start = Start("omniglot", "paper-omniglot", usual=9, slots=64, length=32, steps=9)
     beside = compared(start._replace(split="characters"))

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from finished_runs import finished, tiny_machine, tiny_rival, tiny_vae
 
-from km_rl.errors import InputError
+from km_rl.errors import InputError, locked
 from km_rl.evaluate.csv_file import number
-from km_rl.evaluate.runs import Model
+from km_rl.evaluate.runs import Model, read_runs
 from km_rl.evaluate.table import FULL, PRICED
 from km_rl.results.kept import MOST_BYTES, thinned
 from km_rl.results.readme import with_tables
@@ -39,8 +39,15 @@ def entry(run: str, bound: float) -> dict[str, Any]:
     return {"run": run, **dict.fromkeys(NATS, 1.5), **costs, "bound_nats": bound}
 
 
-def evaluated(holder: Path, entries: list[dict[str, Any]], images: str = IMAGES) -> None:
-    content = {"conditions": {"test images": images}, "models": entries, "gap_nats": None}
+def evaluated(
+    holder: Path, entries: list[dict[str, Any]], images: str = IMAGES, commit: str | None = None
+) -> None:
+    """The first entry is the holder's, others are of runs beside it."""
+    for one in entries:
+        folder = holder if one is entries[0] else holder.parent / Path(one["run"]).name
+        one.setdefault("digest", read_runs([folder])[0].digest)
+    about = {"commit": commit, "conditions": {"test images": images}}
+    content = {**about, "models": entries, "gap_nats": None}
     (holder / "evaluate.json").write_text(json.dumps(content))
     (holder / "figures").mkdir(exist_ok=True)
     (holder / "figures" / "samples.png").write_bytes(f"a picture in {holder.name}".encode())
@@ -165,10 +172,18 @@ def test_large_pictures_are_reduced(runs: list[Path]) -> None:
 
 def test_recording_again_changes_nothing(runs: list[Path]) -> None:
     recorded(runs)
-    files = [path for path in (runs[0].parent / "results").rglob("*") if path.is_file()]
+    files = [path for path in (runs[0].parent / "results").rglob("[!.]*") if path.is_file()]
     before = [path.read_bytes() for path in files]
     recorded(runs[::-1])
     assert [path.read_bytes() for path in files] == before and len(files) == 5
+
+
+def test_an_evaluation_with_experiments_goes_before_a_run_s_own_without(runs: list[Path]) -> None:
+    vae, km = runs[:2]
+    thorough = {"experiments": {"repair": [["blank block", None, "error@1", 3.0]]}}
+    evaluated(km, [entry(km.name, 60.0), {**entry(vae.name, 100.0), **thorough}])
+    evaluated(vae, [entry(vae.name, 100.0)])
+    assert recorded([vae, km])["vae, blank block", "error@1"].value == 3.0
 
 
 def test_not_evaluated(runs: list[Path], tmp_path: Path) -> None:
@@ -180,13 +195,33 @@ def test_not_evaluated(runs: list[Path], tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("change", [{"images": 8}, {"kl_y_nats": None}])
+@pytest.mark.parametrize("change", [{"digest": "0123456789abcdef"}, {"kl_y_nats": None}])
 def test_an_evaluation_that_is_out_of_date(tmp_path: Path, change: dict[str, Any]) -> None:
     run = trained(tmp_path, "vae", 0)
     old = {**entry(str(run), 1.0), **change}
     evaluated(run, [{name: value for name, value in old.items() if value is not None}])
     with pytest.raises(InputError, match="has not been evaluated since"):
         recorded([run])
+
+
+def test_a_rival_that_was_trained_again(runs: list[Path]) -> None:
+    """What the machine's report says of the one before is not recorded; its own counts."""
+    vae, km, *_ = runs
+    tiny_vae().save(vae / "model.safetensors")
+    with pytest.raises(InputError, match=r"vae-0' has not .*`python scripts/evaluate.py .*vae-0`"):
+        recorded(runs)
+    evaluated(vae, [entry(str(vae), 90.0)])
+    tiny_machine().save(km / "model.safetensors")
+    evaluated(km, [entry(km.name, 60.0), {**entry(vae.name, 1.0), "digest": "of another"}])
+    assert recorded(runs[:2])["km-under-vae", "bound_nats"].value == 30
+
+
+def test_who_evaluated_stands_beside_who_trained(runs: list[Path]) -> None:
+    for seed, km in enumerate(runs[1::2]):
+        mine, theirs = entry(km.name, 60.0), entry(runs[2 * seed].name, 100.0)
+        evaluated(km, [mine, theirs], commit=("fed", "abc")[seed])
+    rows = recorded(runs)
+    assert {row.commit for row in rows.values()} == {"0123456789abcdef+fed+abc"}
 
 
 def test_other_test_images(runs: list[Path]) -> None:
@@ -288,7 +323,26 @@ def test_rows_are_replaced_kept_and_sorted(tmp_path: Path) -> None:
     ]
     header = (tmp_path / "summary.csv").read_text().splitlines()[0]
     assert header == "experiment,setting,metric,value,low,high,seeds,hardware,command,commit"
-    assert [path.name for path in tmp_path.iterdir()] == ["summary.csv"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == ["summary.csv"]
+
+
+def test_fewer_seeds_do_not_take_the_place_of_more(tmp_path: Path) -> None:
+    record([ROW._replace(seeds=3)], tmp_path)
+    with pytest.raises(InputError, match=r"ratio' is recorded of 3 seeds where 1 .* as many"):
+        record([ROW], tmp_path)
+    record([ROW._replace(seeds=4, value=2.0)], tmp_path)
+    assert [row.value for row in read(tmp_path)] == [2.0]
+
+
+def test_one_process_records_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("km_rl.results.summary.WAIT", 0.1)
+    with (
+        locked(tmp_path),
+        pytest.raises(InputError, match=r"Another process writes to .* wait until it has ended"),
+    ):
+        record([ROW], tmp_path)
+    record([ROW], tmp_path)
+    assert read(tmp_path) == [ROW]
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,16 @@ def test_lines_beyond_the_checkpoint_and_a_cut_off_line_are_dropped(tmp_path: Pa
     assert len(lines) == 3
 
 
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path: Path) -> None:
+    run, again = Run(tmp_path, TINY), Run(tmp_path, TINY)
+    run.start(0)
+    with pytest.raises(InputError, match=r"Another process writes to .* another folder"):
+        again.start(0)
+    run.close()
+    again.start(0)
+    again.close()
+
+
 def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     run = Run(tmp_path / "run", TINY)

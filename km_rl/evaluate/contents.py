@@ -1,10 +1,11 @@
-"""What the report shows, each thing with a title and a sentence that says what to look for."""
+"""What the report shows, in its order: what any runs allow, and the paper's experiments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+from tqdm import tqdm
 
 from km_rl.data import Images
 from km_rl.evaluate import figures
@@ -33,7 +34,7 @@ IN_BITS = {"bits per dimension": ("bits_per_dim", "bits_per_dim")}
 """What stands in the place of the bound where pixels have a density."""
 
 
-def exhibits(runs: Sequence[Run], test: Images, seed: int = 0) -> list[Exhibit]:
+def exhibits(runs: Sequence[Run], test: Images, seed: int) -> list[Exhibit]:
     """Every exhibit that these runs allow in seconds, in the order of the report."""
     first = runs[0]
     if variants(runs):
@@ -53,19 +54,28 @@ def experiments(
     runs: Sequence[Run],
     scores: Sequence[Score],
     test: Images,
-    seed: int = 0,
+    seed: int,
     limit: int | None = None,
 ) -> list[Exhibit]:
     """The paper's experiments, which take minutes; of variants of a machine, the ablations."""
     if variants(runs):
         return [ablations(runs, scores)]
-    first, images = runs[0], min(limit or IMAGES, IMAGES)
-    shown = [importance(runs, test, seed, images // 2)]
+    first, machine = runs[0], runs[0].machine
+    images = min(limit or IMAGES, IMAGES)
+    made: dict[str, Callable[[], Exhibit]] = {
+        "importance": lambda: importance(runs, test, seed, images // 2)
+    }
     if first.episodic is not None:
-        shown.append(convergence(runs, test, seed))
-    shown += [repair(runs, test, seed), capacity(runs, test, seed, images)]
-    if first.machine is not None:
-        shown.append(rewriting(first, first.machine, test, seed, images))
+        made["convergence"] = lambda: convergence(runs, test, seed)
+    made["repair"] = lambda: repair(runs, test, seed)
+    made["capacity"] = lambda: capacity(runs, test, seed, images)
+    if machine is not None:
+        made["writes"] = lambda: rewriting(first, machine, test, seed, images)
+    shown = []
+    with tqdm(made.items(), unit="experiment", leave=False, disable=None) as progress:
+        for name, make in progress:
+            progress.set_description(name)
+            shown.append(make())
     return shown
 
 

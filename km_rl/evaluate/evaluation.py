@@ -1,0 +1,63 @@
+"""evaluate.json: what a report measured, of which weights, with what settings and by which code.
+
+``models`` holds for each run its `Score`, the ``digest`` of its weights and, under
+``experiments``, the numbers behind figures: ``{exhibit: [[series, x, metric, value], ...]}``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from km_rl.evaluate.exhibit import Exhibit, measured
+from km_rl.evaluate.runs import Run, variants
+from km_rl.evaluate.table import Score, gap
+
+EVALUATION = "evaluate.json"
+ABLATIONS = "ablations"
+"""Where in the first machine's folder the report of its variants lies, beside that of rivals."""
+
+
+class Made(NamedTuple):
+    """How an evaluation is made: by which code, if it is known, with what settings of `report`."""
+
+    commit: str | None
+    settings: Mapping[str, int | None]
+
+
+def place_of(runs: Sequence[Run]) -> Path:
+    """The folder of the report of these runs."""
+    folder = runs[0].folder
+    return folder / ABLATIONS if variants(runs) else folder
+
+
+def recorded(
+    runs: Sequence[Run],
+    scores: Sequence[Score],
+    facts: Sequence[tuple[str, str]],
+    shown: Sequence[Exhibit],
+    made: Made,
+) -> dict[str, Any]:
+    """What evaluate.json holds."""
+    models = []
+    for run, one in zip(runs, scores, strict=True):
+        own = {"model": one.label, "run": str(run.folder), "digest": run.digest}
+        cost = {"images": one.images, "parameters": one.parameters, "seconds": one.seconds}
+        cost |= {"test_images": one.test_images}
+        experiments = {"experiments": measured(one.label, shown)}
+        models.append({**own, **one.nats, **one.bits, **cost, **experiments})
+    about = {**made._asdict(), "conditions": dict(facts)}
+    return {**about, "models": models, "gap_nats": gap(scores)}
+
+
+def is_there(runs: Sequence[Run], made: Made) -> bool:
+    """Whether these runs, with these weights, have been evaluated in that very way."""
+    try:
+        held = json.loads((place_of(runs) / EVALUATION).read_text())
+        found = [(one["run"], one["digest"]) for one in held["models"]]
+        same = made == (held["commit"], held["settings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return made.commit is not None and same and found == [(str(r.folder), r.digest) for r in runs]
