@@ -172,26 +172,27 @@ def _rank(entry: Mapping[str, Any]) -> int:
 def _entries(folder: Path, ablations: bool) -> Iterator[tuple[str, Path, dict[str, Any]]]:
     """What evaluate.json says: on which test images, whose run, and the numbers.
 
-    That of ablations comes last. Paths in it are relative to where it was made; its own run, the
-    first, says where that was.
+    Of ablations it is their own, where there is one. Paths in it are relative to where it was
+    made; its own run, the first, says where that was.
     """
-    for place in (folder, folder / ABLATIONS) if ablations else (folder,):
-        path = place / EVALUATION
-        if not path.exists():
-            continue
-        try:
-            content = json.loads(path.read_text())
-            images, models = content["conditions"]["test images"], content["models"]
-            limit = content.get("settings", {}).get("limit")
-            for entry in models:
-                away = os.path.relpath(entry["run"], models[0]["run"])
-                about = {"limit": limit, "commit": content.get("commit")}
-                yield images, (folder / away).resolve(), entry | about
-        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-            raise InputError(
-                f"'{path}' cannot be read as an evaluation ({error!r}): "
-                f"run `python scripts/evaluate.py {folder}` again."
-            ) from error
+    path = folder / EVALUATION
+    if ablations and (own := folder / ABLATIONS / EVALUATION).exists():
+        path = own
+    if not path.exists():
+        return
+    try:
+        content = json.loads(path.read_text())
+        images, models = content["conditions"]["test images"], content["models"]
+        limit = content.get("settings", {}).get("limit")
+        for entry in models:
+            away = os.path.relpath(entry["run"], models[0]["run"])
+            about = {"limit": limit, "commit": content.get("commit")}
+            yield images, (folder / away).resolve(), entry | about
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise InputError(
+            f"'{path}' cannot be read as an evaluation ({error!r}): "
+            f"run `python scripts/evaluate.py {folder}` again."
+        ) from error
 
 
 def _complete(run: Run, entries: Mapping[Path, Mapping[str, Any]]) -> Found | None:
