@@ -53,6 +53,7 @@ PPO_SETTINGS = {
     "CartPole": replace(SMALL, gamma=0.98, ent_coef=0.01),
     "Pendulum": replace(SMALL, gamma=0.95),
     "PointNav": replace(SMALL, gamma=0.95),
+    "Hopper": PpoSettings(log_std_init=0.0),
     "Walker2d": PpoSettings(log_std_init=0.0),
 }
 """By the name of the environment without its version; others take the defaults."""
