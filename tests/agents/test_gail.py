@@ -178,7 +178,7 @@ def test_the_script_ends_with_a_table_and_a_report(
         script.main(f"{flags} --run-dir {tmp_path} --name {name}{more}".split())
     told = capsys.readouterr().out
     assert "share of the expert" in told and "report.html" in told
-    assert {path.name for path in (tmp_path / "one").iterdir()} == {
+    assert {path.name for path in (tmp_path / "one").glob("[!.]*")} == {
         "config.json",
         "metrics.jsonl",
         "tb",

@@ -43,7 +43,9 @@ def test_it_trains_every_part_of_the_machine(model: str) -> None:
     recall = Recall(TINY[model].build_machine()).train()
     recall((torch.rand(1, 8, 1, 28, 28) < 0.1).float()).loss().backward()
     for name, parameter in recall.named_parameters():
-        if parameter.requires_grad:
+        if name == "machine.log_address_std":  # of draws, where recall is at solutions
+            assert parameter.grad is None
+        elif parameter.requires_grad:
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
