@@ -95,15 +95,19 @@ def locked(folder: Path, wait: float = 0.0) -> FileLock:
         wait: seconds to wait for another process.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds it, or the folder cannot be written.
     """
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(path := folder / ".lock")
     try:
         lock.acquire(timeout=wait)
     except Timeout as error:
         raise InputError(
             f"Another process writes to '{folder}': wait until it has ended, or give another "
             f"folder."
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"'{path}' cannot be written ({error.strerror or error}): give another folder."
         ) from error
     return lock
 

@@ -22,7 +22,7 @@ from km_rl.data import load
 from km_rl.errors import at_least_one, exit_on_input_error
 from km_rl.evaluate.retrieval import DEBUG, Bench
 from km_rl.results.retrieval import PARTS, Part, compare, rows, write_files
-from km_rl.results.summary import command_of, record
+from km_rl.results.summary import check, command_of, read, record
 from km_rl.train.recall import RECIPES, TINY, trained
 from km_rl.train.run import commit, hardware
 
@@ -71,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for row in made:
         print(f"{row.experiment:16} {row.setting:32} {row.metric:30} {row.value:12.4f}")
     folder = Path("results") if args.record else args.folder
+    if args.record:
+        check(made, read(folder))
     files = write_files(bench, found, folder, names)
     for path in [*files, record(made, folder)] if args.record else files:
         print(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from km_rl.core.linalg import NotPositiveDefiniteError
-from km_rl.errors import InputError, check_seeds, exit_on_input_error, written_beside
+from km_rl.errors import InputError, check_seeds, exit_on_input_error, locked, written_beside
 
 
 @pytest.mark.parametrize("error", [InputError("no"), NotPositiveDefiniteError("no")])
@@ -42,3 +42,9 @@ def test_a_place_that_is_no_folder_is_told(tmp_path: Path) -> None:
         written_beside(tmp_path / "file" / "x") as beside,
     ):
         beside.write_text("lost")
+
+
+def test_a_file_is_no_folder_to_lock(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"lock' cannot be written .*: give another folder"):
+        locked(tmp_path / "file")

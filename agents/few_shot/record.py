@@ -46,11 +46,11 @@ import numpy as np
 from agents.few_shot import figures
 from agents.few_shot.points import Point, ends, grouped, named, provenance
 from agents.few_shot.settings import MEMORY
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import png
 from km_rl.results.spread import Estimate, across_tasks, improvement
-from km_rl.results.summary import Row, read
+from km_rl.results.summary import Row, check, read
 from km_rl.results.summary import record as record_rows
 
 COLUMNS = ("step", "pairs", "metric", "value", "seed", "task")
@@ -91,13 +91,7 @@ def record(points: Sequence[Point], experiment: str, command: str, folder: Path)
         InputError: files that cannot be read or written, or rows of more seeds are there.
     """
     found = rows(points, experiment, command)
-    known = {row[:3]: row.seeds for row in read(folder)}
-    for row in found:
-        if (before := known.get(row[:3], 0)) > row.seeds:
-            raise InputError(
-                f"'{row.metric}' of '{row.setting}' in {experiment} is recorded with {before} "
-                f"seeds where this has {row.seeds}: give as many with --seeds."
-            )
+    check(found, read(folder))
     files = write_files(points, folder / experiment)
     return [*files, record_rows(found, folder)]
 

@@ -23,8 +23,8 @@ def ablations(runs: Sequence[Run], scores: Sequence[Score]) -> Exhibit:
     points = []
     for run, score in zip(runs, scores, strict=True):
         series, nats = variant(runs[0], run), score.nats["bound_nats"]
-        values.setdefault(series or "as it is", []).append(nats)
-        points.append(Point(run.label, series, len(values) - 1, "bound_nats", nats))
+        values.setdefault(name := series or "as it is", []).append(nats)
+        points.append(Point(run.label, series, list(values).index(name), "bound_nats", nats))
     return Exhibit(
         "ablations",
         "Ablations",

@@ -32,7 +32,7 @@ from km_rl.evaluate.table import FULL
 from km_rl.results.kept import copy_pictures, curves
 from km_rl.results.scored import Scored, by_setting
 from km_rl.results.spread import mean
-from km_rl.results.summary import Row, check_name, record, span
+from km_rl.results.summary import Row, check, check_name, read, record, span
 
 ONE_BY_ONE = "seeds.png"
 GAPS = (
@@ -75,6 +75,7 @@ def record_runs(
     check_name(experiment)
     _check_data(experiment, first)
     rows = summary(experiment, settings)
+    check(rows, read(results))
     place = Path(results) / experiment
     header = ("step", "metric", "value", "seed")
     written = []

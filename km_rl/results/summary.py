@@ -124,15 +124,30 @@ def record(rows: Iterable[Row], folder: str | Path) -> Path:
             cannot be written, or to which another process writes.
     """
     new, folder = list(rows), Path(folder)
-    for row in new:
-        _check(row)
     make_folder(folder)
     with locked(folder, wait=WAIT):
         known = read(folder)
-        _check_seeds(known, new)
+        check(new, known)
         merged = {row[:3]: row for row in [*known, *new]}
         lines = [[_cell(value) for value in merged[names]] for names in sorted(merged)]
         return write_csv(folder / SUMMARY, Row._fields, lines)
+
+
+def check(new: Iterable[Row], known: Iterable[Row]) -> None:
+    """Refuse rows that cannot be recorded; before anything else of theirs is written.
+
+    Raises:
+        InputError: as `record`.
+    """
+    seeds = {row[:3]: row.seeds for row in known}
+    for row in new:
+        _check(row)
+        if (more := seeds.get(row[:3], 0)) > row.seeds:
+            named = f"{row.experiment}, {row.setting}, {row.metric}"
+            raise InputError(
+                f"The result '{named}' is recorded of {more} seeds where {row.seeds} would take "
+                f"its place: give as many, or delete its line in {SUMMARY} first."
+            )
 
 
 def _check(row: Row) -> None:
@@ -150,17 +165,6 @@ def _check(row: Row) -> None:
             f"The result '{named}' is {row.value} from {row.low} to {row.high}: finite numbers "
             f"are expected; look at what was measured."
         )
-
-
-def _check_seeds(known: Iterable[Row], new: Iterable[Row]) -> None:
-    before = {row[:3]: row.seeds for row in known}
-    for row in new:
-        if (more := before.get(row[:3], 0)) > row.seeds:
-            named = f"{row.experiment}, {row.setting}, {row.metric}"
-            raise InputError(
-                f"The result '{named}' is recorded of {more} seeds where {row.seeds} would take "
-                f"its place: give as many, or delete its line in {SUMMARY} first."
-            )
 
 
 def span(seeds: Sequence[int]) -> str:

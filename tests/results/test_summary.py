@@ -334,6 +334,15 @@ def test_fewer_seeds_do_not_take_the_place_of_more(tmp_path: Path) -> None:
     assert [row.value for row in read(tmp_path)] == [2.0]
 
 
+def test_curves_of_more_seeds_are_kept(runs: list[Path]) -> None:
+    recorded(runs)
+    curves = runs[0].parent / "results" / "strokes" / "km.csv"
+    before = curves.read_bytes()
+    with pytest.raises(InputError, match="recorded of 2 seeds where 1 would take"):
+        recorded(runs[:2])
+    assert curves.read_bytes() == before
+
+
 def test_one_process_records_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("km_rl.results.summary.WAIT", 0.1)
     with (
