@@ -29,7 +29,6 @@ the seed and the steps done.
 from __future__ import annotations
 
 import math
-import sys
 import time
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -43,7 +42,6 @@ from imitation.data import rollout
 from imitation.data.types import TrajectoryWithRew
 from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
-from tqdm import tqdm
 
 from agents.generator import sac
 from agents.logbook import Logbook
@@ -53,6 +51,7 @@ from envs.make import env_id, make_vec
 from km_rl.errors import InputError, NonFiniteError
 from km_rl.nn.saves import load_state, save_state
 from km_rl.nn.weights import fill, load_weights, save_weights
+from km_rl.progress import progress_bar
 from km_rl.rl.ring import Ring
 from km_rl.train.recipe import at_least
 from km_rl.train.run import describe
@@ -293,12 +292,10 @@ class _Training:
             save_weights(self.config.folder / POLICY, KIND, spec, self.model.policy)
 
     def _progress_bar(self) -> Any:
-        return tqdm(
+        return progress_bar(
             total=self.config.steps,
             initial=self.model.num_timesteps,
             unit="step",
-            dynamic_ncols=True,
-            mininterval=0.5 if sys.stderr.isatty() else 30,
         )
 
 

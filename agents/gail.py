@@ -7,7 +7,6 @@ saved and stopped.
 from __future__ import annotations
 
 import math
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any, Protocol
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import set_random_seed
 from torch import nn
-from tqdm import tqdm
 
 from agents.adversary import Adversary
 from agents.cloning import Cloning
@@ -24,6 +22,7 @@ from agents.config import GailConfig
 from agents.logbook import Logbook, RoundMeans
 from agents.task import Task, load_task
 from km_rl.errors import InputError, NonFiniteError, written_beside
+from km_rl.progress import progress_bar
 from km_rl.train.signals import noted_signals
 
 POLICY = "policy.zip"
@@ -171,11 +170,9 @@ class _Loop:
         )
 
     def _progress_bar(self) -> Any:
-        return tqdm(
+        return progress_bar(
             total=self.config.steps,
             initial=self.imitator.steps,
             unit="step",
             unit_scale=True,
-            dynamic_ncols=True,
-            mininterval=0.5 if sys.stderr.isatty() else 30,
         )

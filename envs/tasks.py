@@ -16,7 +16,6 @@ learners do early can be put beside them: `agents.few_shot.learners`.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -28,13 +27,13 @@ from imitation.data.types import TrajectoryWithRew
 from imitation.data.wrappers import RolloutInfoWrapper
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
-from tqdm import tqdm
 
 from envs import pointnav, swing
 from envs.cheetah import FASTEST, VelocityPolicy, nearness
 from envs.demos import check, check_env, load
 from envs.make import env_id
 from km_rl.errors import InputError, at_least_one
+from km_rl.progress import progress_bar
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.sources import pairs
 from km_rl.rl.tasks import Task, halves
@@ -265,13 +264,11 @@ def _velocities(experts: Sequence[Path], rng: np.random.Generator) -> Family:
         )
     policy = VelocityPolicy(experts[0])
     velocities = rng.uniform(0, FASTEST, sum(VELOCITIES))
-    bar = tqdm(
+    bar = progress_bar(
         velocities,
         desc="halfcheetah-velocity",
         unit="task",
         leave=False,
-        dynamic_ncols=True,
-        mininterval=0.5 if sys.stderr.isatty() else 30,
     )
     cases = [_at(policy, float(v), f"velocity {i}", rng) for i, v in enumerate(bar)]
     train, _ = VELOCITIES

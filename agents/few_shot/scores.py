@@ -9,7 +9,6 @@ and behavioural cloning. What counts is the true return of the task, 0 being a r
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -22,7 +21,6 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import set_random_seed
-from tqdm import tqdm
 
 from agents.adversary import Adversary
 from agents.benchmark import SETTINGS
@@ -38,6 +36,7 @@ from agents.true_return import SEED, Measured, TrueReturn
 from envs.make import make_vec
 from envs.tasks import Act, Family, HeldOut, make_task_vec
 from km_rl.errors import InputError
+from km_rl.progress import progress_bar
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import ROUNDS, FewShot
 from km_rl.rl.meta import MetaDiscriminator
@@ -232,13 +231,11 @@ def _returns(
         called: what the progress bar says of it.
         go: lets it learn for a round, which has ``round_steps``.
     """
-    bar = tqdm(
+    bar = progress_bar(
         total=at[-1],
         desc=called,
         unit="step",
         leave=False,
-        dynamic_ncols=True,
-        mininterval=0.5 if sys.stderr.isatty() else 30,
     )
     with bar:
         returns = [measure.of(learner).mean]

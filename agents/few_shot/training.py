@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from agents.few_shot.learners import with_learners
 from agents.few_shot.settings import MEMORY, SETTINGS, build
@@ -33,6 +31,7 @@ from agents.logbook import Logbook
 from envs.tasks import Family
 from km_rl.errors import InputError, NonFiniteError
 from km_rl.nn.saves import damaged, load_state, save_state
+from km_rl.progress import progress_bar
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
 from km_rl.rl.tasks import Tasks
@@ -179,11 +178,9 @@ def resume(training: MetaTraining, path: Path) -> None:
 
 
 def _bar(training: MetaTraining, config: MetaConfig) -> Any:
-    return tqdm(
+    return progress_bar(
         total=config.recipe.steps,
         initial=training.steps,
         desc=f"{config.setting}-{config.recipe.seed}",
         unit="step",
-        dynamic_ncols=True,
-        mininterval=0.5 if sys.stderr.isatty() else 30,
     )

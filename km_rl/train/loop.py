@@ -11,7 +11,6 @@ Logged keys: see `km_rl.train.run`.
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,12 +19,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from km_rl.core.elbo import Elbo
 from km_rl.core.linalg import NotPositiveDefiniteError
 from km_rl.errors import InputError, NonFiniteError
 from km_rl.nn.likelihoods import bits_per_dimension
+from km_rl.progress import progress_bar
 from km_rl.train.checkpoint import (
     Progress,
     load_checkpoint,
@@ -123,13 +122,11 @@ class _Loop:
 
     def progress_bar(self) -> Any:
         """A bar that starts where the run is; silent in all processes but the first."""
-        return tqdm(
+        return progress_bar(
             total=self.recipe.steps,
             initial=self.progress.step,
             unit="step",
             disable=not self.run.writes,
-            dynamic_ncols=True,
-            mininterval=0.5 if sys.stderr.isatty() else 30,
         )
 
     def go(self) -> None:

@@ -48,7 +48,7 @@ def bars(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         found.append(tqdm(**given))
         return found[-1]
 
-    monkeypatch.setattr("agents.few_shot.scores.tqdm", shown)
+    monkeypatch.setattr("agents.few_shot.scores.progress_bar", shown)
     return found
 
 
