@@ -93,19 +93,24 @@ class FewShotConfig:
     @property
     def experiment(self) -> str:
         """Its name in the results; it tells what is not the usual, so that trials stay apart."""
-        usual = type(self)()
+        usual = replace(type(self)(), steps=self.usual_steps)
         words = ["few-shot", self.family]
         for name in SIZES:
-            value = getattr(self, name)
+            value = getattr(self, name) or getattr(usual, name)
             words += [] if value == getattr(usual, name) else [f"{value}{name}"]
         for name, value in vars(replace(self.meta, seed=usual.meta.seed)).items():
             words += [] if value == getattr(usual.meta, name) else [f"meta-{name}-{value}"]
         words += [] if self.preset == "full" else [self.preset]
         return re.sub("[^a-z0-9]+", "-", "-".join(words).lower())
 
+    @property
+    def usual_steps(self) -> int:
+        """Of each agent in this family, where none are given."""
+        return STEPS if self.family in CHEAP else CHEETAH_STEPS
+
     def resolved(self) -> FewShotConfig:
         """The same with the steps of its family, and its preset's sizes where none is given."""
-        steps = self.steps or (STEPS if self.family in CHEAP else CHEETAH_STEPS)
+        steps = self.steps or self.usual_steps
         if self.preset == "full":
             return replace(self, steps=steps)
         usual = vars(type(self)())

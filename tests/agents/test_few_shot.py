@@ -273,6 +273,7 @@ def test_lines_are_appended_and_one_that_was_cut_off_is_measured_again(tmp_path:
 def test_a_trial_has_a_name_of_its_own() -> None:
     usual = FewShotConfig()
     assert usual.experiment == "few-shot-pointnav"
+    assert replace(usual, steps=usual.usual_steps).experiment == usual.experiment
     others = [
         {"pairs": 4},
         {"steps": 2048},
