@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from tqdm import tqdm
@@ -11,7 +12,7 @@ TERMINAL_S, LOG_S = 0.5, 30
 """Seconds between two updates."""
 
 
-def progress_bar(*args: Any, **options: Any) -> Any:
-    """A `tqdm` bar with these arguments, as wide as the terminal, that does not flood a log."""
+def progress_bar(over: Iterable[Any] | None = None, **options: Any) -> Any:
+    """A bar of `tqdm`, with its options, as wide as the terminal, that does not flood a log."""
     seconds = TERMINAL_S if sys.stderr.isatty() else LOG_S
-    return tqdm(*args, dynamic_ncols=True, mininterval=seconds, **options)
+    return tqdm(over, dynamic_ncols=True, mininterval=seconds, **options)
