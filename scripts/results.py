@@ -43,6 +43,7 @@ class Args:
     """Where the results lie."""
     pages: tuple[Path, ...] = (
         Path("README.md"),
+        Path("docs/few-shot.md"),
         Path("docs/generative.md"),
         Path("docs/imitation.md"),
         Path("docs/memories.md"),

@@ -101,12 +101,16 @@ def _returns(rows: Sequence[Row]) -> list[str]:
         shown += [_share(found["share_of_expert"])]
         shown += [_value(found["probability_kanerva_better"], 2)]
         cells.append([setting, *shown, str(seeds), _minutes(found["training_seconds"])])
-    head = ["", *RETURNS, "seeds", "minutes"]
-    filled = [i for i in range(len(head)) if not i or any(row[i] for row in cells)]
-    head, *cells = [[row[i] for i in filled] for row in [head, *cells]]
+    head, *cells = _filled([["", *RETURNS, "seeds", "minutes"], *cells])
     told = ["True return at the end, mean over seeds [95% interval, Student's t]."]
     told += [note for column, note in NOTES.items() if column in head]
     return [_table(head, cells, words=1), " ".join([*told, _provenance(ruling)])]
+
+
+def _filled(lines: list[list[str]]) -> list[list[str]]:
+    """The lines of a table without its empty columns; the first is the head."""
+    kept = [i for i in range(len(lines[0])) if not i or any(line[i] for line in lines[1:])]
+    return [[line[i] for i in kept] for line in lines]
 
 
 def _spread(row: Row | None) -> str:
@@ -162,7 +166,8 @@ def _pivot(rows: Sequence[Row], pivot: Pivot) -> list[str]:
         + [_value(by_name.get((setting, name)), pivot.decimals) for name in pivot.columns.values()]
         for setting in sorted({row.setting for row in told}, key=_order)
     ]
-    return [_table(["", *pivot.columns], cells, words=1), _provenance(told)]
+    head, *cells = _filled([["", *pivot.columns], *cells])
+    return [_table(head, cells, words=1), _provenance(told)]
 
 
 def _values(rows: Sequence[Row]) -> list[str]:
