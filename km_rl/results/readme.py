@@ -7,6 +7,7 @@ folded up, the commands.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -182,9 +183,13 @@ def _order(setting: str) -> tuple[int, str]:
 
 
 def _value(row: Row | None, decimals: int) -> str:
-    """The value, with half its interval's length where seeds differ; empty where it is None."""
+    """The value, with half its interval's length where seeds differ; empty where it is None.
+
+    A number of many digits has fewer ``decimals``, so that four figures are shown.
+    """
     if row is None:
         return ""
+    decimals = max(0, min(decimals, 3 - int(math.log10(max(1.0, abs(row.value))))))
     half = 0.0 if row.low is None or row.high is None else (row.high - row.low) / 2
     return f"{row.value:.{decimals}f}" + (f" ± {half:.{decimals}f}" if half else "")
 

@@ -474,6 +474,7 @@ def test_the_table_of_a_few_shot_comparison() -> None:
         Row("few-shot-pointnav", "kanerva", "auc@8", 0.95, 0.94, 0.97, 3, *made),
         Row("few-shot-pointnav", "kanerva", "adapt_ms@512", 2.0, 1.5, 2.5, 3, *made),
         Row("few-shot-pointnav", "bc", "return", 0.5, 0.4, 0.6, 3, *made),
+        Row("few-shot-pointnav", "mlp-scratch", "adapt_ms@512", 3789.8, 3126.4, 4453.2, 3, *made),
     ]
     table = with_tables("<!-- results: few-shot-pointnav --><!-- /results -->", rows)
     lines = [line for line in table.splitlines() if line.startswith("| ")]
@@ -482,6 +483,7 @@ def test_the_table_of_a_few_shot_comparison() -> None:
         "| --- | --: | --: | --: |",
         "| bc |  |  | 0.500 ± 0.100 |",
         "| kanerva | 0.950 ± 0.015 | 2.000 ± 0.500 |  |",
+        "| mlp-scratch |  | 3790 ± 663 |  |",
     ]
     assert "over seeds (Student's t)" in table
 
