@@ -292,11 +292,7 @@ class _Training:
             save_weights(self.config.folder / POLICY, KIND, spec, self.model.policy)
 
     def _progress_bar(self) -> Any:
-        return progress_bar(
-            total=self.config.steps,
-            initial=self.model.num_timesteps,
-            unit="step",
-        )
+        return progress_bar(total=self.config.steps, initial=self.model.num_timesteps, unit="step")
 
 
 class _Watch(BaseCallback):

@@ -171,8 +171,5 @@ class _Loop:
 
     def _progress_bar(self) -> Any:
         return progress_bar(
-            total=self.config.steps,
-            initial=self.imitator.steps,
-            unit="step",
-            unit_scale=True,
+            total=self.config.steps, initial=self.imitator.steps, unit="step", unit_scale=True
         )

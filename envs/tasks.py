@@ -264,12 +264,7 @@ def _velocities(experts: Sequence[Path], rng: np.random.Generator) -> Family:
         )
     policy = VelocityPolicy(experts[0])
     velocities = rng.uniform(0, FASTEST, sum(VELOCITIES))
-    bar = progress_bar(
-        velocities,
-        desc="halfcheetah-velocity",
-        unit="task",
-        leave=False,
-    )
+    bar = progress_bar(velocities, desc="halfcheetah-velocity", unit="task", leave=False)
     cases = [_at(policy, float(v), f"velocity {i}", rng) for i, v in enumerate(bar)]
     train, _ = VELOCITIES
     return Family(

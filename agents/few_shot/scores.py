@@ -231,12 +231,7 @@ def _returns(
         called: what the progress bar says of it.
         go: lets it learn for a round, which has ``round_steps``.
     """
-    bar = progress_bar(
-        total=at[-1],
-        desc=called,
-        unit="step",
-        leave=False,
-    )
+    bar = progress_bar(total=at[-1], desc=called, unit="step", leave=False)
     with bar:
         returns = [measure.of(learner).mean]
         for here, stop in pairwise([0, *at]):
