@@ -19,7 +19,7 @@ from agents.speed import discriminator_speed
 from km_rl.errors import exit_on_input_error
 from km_rl.evaluate.speed import step_speed, write_speed
 from km_rl.results.summary import Row, record
-from km_rl.train.run import commit, hardware
+from km_rl.train.run import commit_to_record, hardware
 
 SHAPES = ((16, 32, 32, 100), (16, 32, 128, 200), (4, 256, 512, 512))
 Fact = tuple[str, str, str, float]
@@ -107,11 +107,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Print the figures, and record them if asked to."""
     arguments = sys.argv[1:] if arguments is None else arguments
     args = tyro.extras.subcommand_cli_from_dict(KINDS, args=arguments)
+    code = commit_to_record() if args.record else ""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     command = shlex.join(["python", "scripts/benchmark.py", *arguments])
     rows = []
-    about = (None, None, 1, hardware("cpu"), command, commit() or "")
+    about = (None, None, 1, hardware("cpu"), command, code)
     for fact in args.facts():
         print("{:14} {:24} {:28} {:10.3f}".format(*fact), flush=True)
         rows.append(Row._make((*fact, *about)))

@@ -18,7 +18,7 @@ from km_rl.errors import InputError, check_seeds, exit_on_input_error
 from km_rl.results.spread import mean
 from km_rl.results.summary import Row, command_of, record
 from km_rl.train.recipe import at_least
-from km_rl.train.run import commit, hardware
+from km_rl.train.run import commit_to_record, hardware
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = tyro.cli(Args, args=arguments, description=__doc__)
     at_least(args, 1, "trajectories", "every")
     check_seeds(args.seeds)
+    code = "" if args.record is None else commit_to_record()
     demos = args.demos or shipped(args.env)
     others = {path.stem: path for path in args.others}
     if len(others) < len(args.others):
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{name:24}{auc.value:8.3f}")
         shown = f"{args.trajectories} demonstration" + "s" * (args.trajectories > 1)
         setting = f"{shown}, {name}"
-        made = (hardware("cpu"), command_of("novelty", arguments), commit() or "")
+        made = (hardware("cpu"), command_of("novelty", arguments), code)
         rows.append(Row("gail-novelty", setting, "auc", *auc, len(values), *made))
     if args.record is not None:
         print(record(rows, args.record))

@@ -11,7 +11,7 @@ The same command resumes, and each experiment is recorded as soon as it is finis
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,7 +40,7 @@ from km_rl.results.rate_distortion import write_rate_distortion
 from km_rl.results.seeds import record_runs
 from km_rl.results.summary import read
 from km_rl.results.verdicts import write_verdicts
-from km_rl.train.run import commit
+from km_rl.train.run import commit_to_record
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,11 @@ class Args:
 
     @property
     def usual(self) -> Config:
-        """The preset that all runs start from."""
-        return preset("debug" if self.preset == "debug" else USUAL[self.dataset])
+        """What all runs start from: the data set's preset, or debug with its likelihood."""
+        own = preset(USUAL[self.dataset])
+        if self.preset == "debug":
+            return replace(preset("debug"), binarisation=own.binarisation)
+        return own
 
 
 @exit_on_input_error()
@@ -136,11 +139,7 @@ def planned(args: Args) -> list[Experiment]:
 def check(args: Args, plan: Sequence[Experiment], data: Splits) -> None:
     """Refuse what would come to nothing after hours: code without a commit, fewer seeds than are
     recorded already, data of which some experiment cannot draw its episodes."""
-    if commit() is None:
-        raise InputError(
-            "This is no git checkout, and a number is no result without the commit of its code: "
-            "clone the repository."
-        )
+    commit_to_record()
     names = {one.name for one in plan}
     seeds = dict.fromkeys(MODELS, args.seeds) | {"dnc": args.dnc_seeds}
     for row in read(args.record):
@@ -159,6 +158,8 @@ def check(args: Args, plan: Sequence[Experiment], data: Splits) -> None:
 def train(args: Args, experiment: Experiment, data: Splits) -> None:
     """Every run of an experiment; one that is finished takes no time."""
     shared = ["--preset", args.usual.preset, "--dataset", args.dataset]
+    if args.usual.binarisation != preset(args.usual.preset).binarisation:
+        shared += ["--binarisation", args.usual.binarisation]
     shared += ["--split", args.split] if args.split != "images" else []
     shared += ["--data-dir", str(args.data_dir)] if args.data_dir else []
     shared += ["--classes", str(experiment.classes)] if experiment.classes else []
@@ -173,7 +174,7 @@ def train(args: Args, experiment: Experiment, data: Splits) -> None:
 def evaluate(args: Args, experiment: Experiment) -> None:
     """The runs of every seed together, but for what is there, then all of them as results."""
     size: dict[str, Any] = {"passes": 1, "limit": 64} if args.preset == "debug" else {}
-    size |= {"thorough": experiment.thorough, "commit": commit()}
+    size |= {"thorough": experiment.thorough, "commit": commit_to_record()}
     for seed, together in by_seed(experiment.trainings).items():
         print(f"{experiment.name}, seed {seed}", flush=True)
         folders = [args.run_dir / one.name(experiment.base) for one in together]

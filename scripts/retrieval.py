@@ -24,7 +24,7 @@ from km_rl.evaluate.retrieval import DEBUG, Bench
 from km_rl.results.retrieval import PARTS, Part, compare, rows, write_files
 from km_rl.results.summary import check, command_of, read, record
 from km_rl.train.recall import RECIPES, TINY, trained
-from km_rl.train.run import commit, hardware
+from km_rl.train.run import commit_to_record, hardware
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     args = tyro.cli(Args, args=arguments, description=__doc__)
     at_least_one(seeds=args.seeds, threads=args.threads)
+    code = commit_to_record() if args.record else ""
     torch.set_num_threads(args.threads)
     debug = args.preset == "debug"
     bench, recipes = (DEBUG, TINY) if debug else (Bench(), RECIPES)
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     mine = data.get(args.dataset)
     machines_of = trained(recipes, mine and mine.train, args.dataset, args.run_dir, args.preset)
     values, found = compare(bench, tests, machines_of, range(args.seeds), args.parts)
-    made = rows(values, hardware("cpu"), command_of("retrieval", arguments), commit() or "")
+    made = rows(values, hardware("cpu"), command_of("retrieval", arguments), code)
     for row in made:
         print(f"{row.experiment:16} {row.setting:32} {row.metric:30} {row.value:12.4f}")
     folder = Path("results") if args.record else args.folder

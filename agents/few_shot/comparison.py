@@ -56,7 +56,7 @@ from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.sources import pairs
 from km_rl.rl.tasks import Tasks
-from km_rl.train.run import commit, hardware
+from km_rl.train.run import commit, commit_to_record, hardware
 
 POLICY_PAIRS, QUERIES = 256, 256
 """Pairs of the policy that a discriminator is told in a test, and of each to be told apart."""
@@ -105,7 +105,7 @@ class Comparison:
         self.exam = examination(self.family, most, POLICY_PAIRS, QUERIES)
         self.folder = config.run_dir / "few-shot" / config.family
         self.notes = Notes(self.folder / "measured.jsonl")
-        self.commit = commit() or ""
+        self.commit = (commit() or "") if config.record is None else commit_to_record()
 
     def measure(self, tell: Callable[[str], None] = spoken) -> list[Point]:
         """Every number, those that are not there yet being measured now.

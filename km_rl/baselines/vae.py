@@ -16,7 +16,7 @@ from km_rl.core.elbo import Elbo
 from km_rl.core.linalg import full_precision
 from km_rl.errors import at_least_one
 from km_rl.nn.conv import ConvDecoder, ConvEncoder
-from km_rl.nn.likelihoods import Likelihood
+from km_rl.nn.likelihoods import Likelihood, picture
 from km_rl.nn.mlp import GaussianHead, normal
 from km_rl.nn.weights import SelfDescribing
 
@@ -101,11 +101,11 @@ class VAE(SelfDescribing):
         """
         passes: list[Tensor] = []
         for _ in range(steps):
-            images = self.decoder(self._encode(images).mean).mean
+            images = picture(self.decoder(self._encode(images).mean))
             passes.append(images)
         return torch.stack(passes)
 
     def generate(self, n: int) -> Tensor:
         """Pictures, in 0..1, of n draws from the prior, with shape (n, channels, H, W)."""
         device = next(self.parameters()).device
-        return self.decoder(torch.randn(n, self.code, device=device)).mean
+        return picture(self.decoder(torch.randn(n, self.code, device=device)))

@@ -9,12 +9,11 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from km_rl.core.elbo import Elbo
 from km_rl.errors import InputError, at_least_one
 from km_rl.nn.conv import ConvDecoder, ConvEncoder
-from km_rl.nn.likelihoods import Likelihood
+from km_rl.nn.likelihoods import Likelihood, picture
 from km_rl.nn.weights import SelfDescribing
 
 State = TypeVar("State")
@@ -164,5 +163,4 @@ class EpisodicModel(SelfDescribing, Generic[State]):
         return self.encoder(images).float()
 
     def _pictures(self, codes: Tensor) -> Tensor:
-        distribution: Distribution = self.decoder(codes)
-        return distribution.mean
+        return picture(self.decoder(codes))

@@ -11,14 +11,16 @@ from km_rl.errors import InputError
 def salt_and_pepper(images: Tensor, fraction: float, generator: torch.Generator) -> Tensor:
     """Replace each pixel, with probability ``fraction``, by 0 or 1 with equal chance.
 
-    ``images`` are floats with shape (..., H, W); the result is new and of the same shape. Random
-    numbers come from the CPU, wherever the images lie.
+    ``images`` are floats with shape (..., channels, H, W), and a pixel is replaced in all of its
+    channels; the result is new and of the same shape. Random numbers come from the CPU, wherever
+    the images lie.
 
     Raises:
         InputError: ``fraction`` is not between 0 and 1.
     """
     _check_fraction(fraction)
-    chance = torch.rand(images.shape, generator=generator).to(images.device)
+    *batch, _, height, width = images.shape
+    chance = torch.rand(*batch, 1, height, width, generator=generator).to(images.device)
     pepper, salt = chance < fraction / 2, chance >= 1 - fraction / 2
     return images.masked_fill(pepper, 0).masked_fill(salt, 1)
 

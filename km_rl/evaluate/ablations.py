@@ -12,7 +12,7 @@ from km_rl.evaluate import figures
 from km_rl.evaluate.bound import undisturbed
 from km_rl.evaluate.exhibit import Exhibit, Point, plotted, random_episodes
 from km_rl.evaluate.runs import Run, variant
-from km_rl.evaluate.table import Score
+from km_rl.evaluate.table import FULL, Score
 
 WRITES = (1, 2, 4, 8)
 
@@ -42,7 +42,7 @@ def rewriting(run: Run, machine: KanervaMachine, test: Images, seed: int, images
     words = {
         "bound_nats": "bound",
         "kl_memory_nats": "KL(M)/T",
-        "bound_sampled_memory_with_kl_memory_nats": "with KL(M)/T, M drawn",
+        FULL: "with KL(M)/T, M drawn",
     }
     return Exhibit(
         "writes",
@@ -78,5 +78,5 @@ def written(
             terms = (at_mean.bound, at_mean.rate_memory, drawn.full_bound)
             sums += torch.stack([term.double().sum() for term in terms]).cpu()
             number += at_mean.bound.numel()
-    names = ("bound_nats", "kl_memory_nats", "bound_sampled_memory_with_kl_memory_nats")
+    names = ("bound_nats", "kl_memory_nats", FULL)
     return dict(zip(names, (sums / number).tolist(), strict=True))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from km_rl.evaluate import page
 from km_rl.evaluate.page import Row
 from km_rl.evaluate.runs import Run
-from km_rl.evaluate.table import PUBLISHED, Score
+from km_rl.evaluate.table import FULL, PUBLISHED, Score
 
 
 def what_is_free(machine: Score, T: int) -> str:
@@ -29,7 +29,7 @@ def what_is_free(machine: Score, T: int) -> str:
         f"a model without memory does, it has to be added, and M has to be drawn from q(M|X), not "
         f"read at its mean: drawing it moves the bound from {nats['bound_nats']:,.1f} to "
         f"{nats['bound_sampled_memory_nats']:,.1f}, and KL(M)/T makes that "
-        f"{nats['bound_sampled_memory_with_kl_memory_nats']:,.1f}. Even a perfect memory would "
+        f"{nats[FULL]:,.1f}. Even a perfect memory would "
         f"pay ln T = {math.log(T):.2f} nats, to say which of the {T} images is meant."
     )
 

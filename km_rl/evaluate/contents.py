@@ -32,6 +32,8 @@ TERMS = {
 """Title of a panel to the key in metrics.jsonl, in training and on the test set."""
 IN_BITS = {"bits per dimension": ("bits_per_dim", "bits_per_dim")}
 """What stands in the place of the bound where pixels have a density."""
+COUNTED = {"bound with KL(M)/T": ("full_bound", "bound_with_kl_memory_nats")}
+"""And where a machine was trained on KL(M)."""
 
 
 def exhibits(runs: Sequence[Run], test: Images, seed: int) -> list[Exhibit]:
@@ -81,8 +83,8 @@ def experiments(
 
 def training(runs: Sequence[Run]) -> Exhibit:
     """The four terms against images seen, from the metrics of each run."""
-    density = all(run.last("train/bits_per_dim") is not None for run in runs)
-    terms = IN_BITS | {title: TERMS[title] for title in list(TERMS)[1:]} if density else TERMS
+    _, *others = TERMS
+    terms = _bound(runs) | {title: TERMS[title] for title in others}
     panels = {
         title: {run.label: _curves(run, *keys) for run in runs} for title, keys in terms.items()
     }
@@ -103,20 +105,37 @@ def training(runs: Sequence[Run]) -> Exhibit:
     )
 
 
+def _bound(runs: Sequence[Run]) -> dict[str, tuple[str, str]]:
+    """The panel of what the runs were trained on."""
+    if any(run.config.get("memory_kl_weight") for run in runs):
+        return COUNTED
+    density = all(run.last("train/bits_per_dim") is not None for run in runs)
+    return IN_BITS if density else {"bound": TERMS["bound"]}
+
+
 def kl_dip(run: Run) -> float | None:
-    """How far KL(y) + KL(z) of the test set falls after its peak, in percent of it.
+    """The most by which KL(y) + KL(z) of the test set falls in a quarter of the steps, in percent.
 
     From the step on at which KL(y) counts in full: before it, it is cheap, and its fall is no
-    finding. None where no more than one step was evaluated.
+    finding. Nor is a fall that takes longer, for codes get cheaper as the step size falls. None
+    where no more than one step was evaluated.
     """
     keys = ("test/kl_y_nats", "test/kl_z_nats")
     start = run.config.get("address_kl_warmup_steps", 0)
     logged = [row for row in run.metrics if row["step"] >= start and all(k in row for k in keys)]
-    kl = [sum(row[key] for key in keys) for row in logged]
-    if len(kl) < 2 or max(kl) <= 0:
-        return None
-    peak = max(range(len(kl)), key=kl.__getitem__)
-    return 100 * (1 - min(kl[peak:]) / kl[peak])
+    return dip([(row["step"], sum(row[key] for key in keys)) for row in logged])
+
+
+def dip(curve: Sequence[tuple[float, float]]) -> float | None:
+    """The largest fall within a quarter of the steps, or from one point of a short curve to the
+    next, in percent of where it starts; None without two points."""
+    falls = [
+        100 * (1 - low / high)
+        for i, (start, high) in enumerate(curve)
+        for j, (end, low) in enumerate(curve[i + 1 :])
+        if high > 0 and (j == 0 or end - start <= curve[-1][0] / 4)
+    ]
+    return max(0.0, *falls) if falls else None
 
 
 def _curves(run: Run, train: str, test: str) -> Curves:

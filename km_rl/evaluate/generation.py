@@ -19,6 +19,8 @@ SHOWN_STEPS = (1, 2, 4, 6, 8, 12)
 STEPS = max(SHOWN_STEPS)
 CLASSES = (2, 4, 12)
 """Classes in the episodes that are written."""
+SETTLES = 6
+"""The step by which samples settle in the paper."""
 SETTLED = 0.1
 """Of the first change: samples have settled once every later change is smaller."""
 
@@ -92,8 +94,8 @@ def convergence(runs: Sequence[Run], test: Images, seed: int) -> Exhibit:
         "Whether samples settle",
         f"Look for changes that fall to nothing by about the sixth step (upper row), and for "
         f"dreams that come close to the nearest image that was written (lower row). Squared "
-        f"errors per image, means over 64 dreams; samples count as settled once no later change "
-        f"is above {SETTLED:.0%} of the first.",
+        f"errors per image, means over 64 dreams; samples count as settled if no change after "
+        f"step {SETTLES} is above {SETTLED:.0%} of the first.",
         plotted(points, words, "reading step"),
         points=points,
     )
@@ -110,7 +112,7 @@ def _convergence(run: Run, test: Images, seed: int) -> Iterator[Point]:
             yield Point(run.label, series, step, "change", change)
         for step, error in enumerate(nearest, start=1):
             yield Point(run.label, series, step, "error_to_written", error)
-        yield Point(run.label, series, None, "settled_step", settled_step(changes))
+        yield Point(run.label, series, None, "late_change", late_change(changes))
         yield Point(run.label, series, None, "error_to_written@1", nearest[0])
         yield Point(run.label, series, None, f"error_to_written@{STEPS}", nearest[-1])
 
@@ -121,13 +123,6 @@ def error_to_nearest(pictures: Tensor, written: Tensor) -> float:
     return float(apart.amin(-1).square().mean())
 
 
-def settled_step(changes: Sequence[float]) -> int:
-    """The step after which no change is above a tenth of the first; changes[0] is 1 to 2.
-
-    Where the last change still is, one more than there are steps.
-    """
-    moving = [
-        step for step, change in enumerate(changes, start=2) if change > SETTLED * changes[0]
-    ]
-    last = moving[-1] if moving else 1
-    return last if last <= len(changes) else last + 1
+def late_change(changes: Sequence[float]) -> float:
+    """The largest change after step `SETTLES`, as a share of the first; changes[0] is 1 to 2."""
+    return max(changes[SETTLES - 1 :]) / changes[0] if changes[0] > 0 else 0.0

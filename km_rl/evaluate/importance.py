@@ -57,7 +57,7 @@ def _importance(run: Run, test: Images, seed: int, images: int) -> Iterator[Poin
         kl = kl_memory(run, test, seed, images)
         full = {k: nats + kl for k, nats in drawn.items()}
         found["M drawn"] = ("_sampled_memory", drawn)
-        found["M drawn, with KL(M)/T"] = ("_sampled_memory_with_kl_memory", full)
+        found["M drawn, with KL(M)/T"] = ("_with_kl_memory", full)
     for series, (name, bounds) in found.items():
         for k, nats in bounds.items():
             yield Point(run.label, series, k, "bound_nats", nats)

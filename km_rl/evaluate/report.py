@@ -12,6 +12,7 @@ It is written into the first run's folder (a machine's before its rivals', a VAE
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -125,6 +126,7 @@ def _write(
     made: Made,
 ) -> Path:
     """Write the whole report, evaluate.json last, by which `is_there` knows it."""
+    _check_finite(scores, shown)
     folder = place_of(runs)
     pictures = {one.name: png(one.figure) for one in shown}
     sections = [
@@ -154,6 +156,19 @@ def _write(
             f"folder you may write to."
         ) from error
     return folder / PAGE
+
+
+def _check_finite(scores: Sequence[Score], shown: Sequence[Exhibit]) -> None:
+    """Before the report that is there is touched."""
+    values = [(f"{one.label}'s {key}", nats) for one in scores for key, nats in one.nats.items()]
+    for one in shown:
+        values += [(f"{p.label}'s {p.metric} in {one.name}", p.value) for p in one.points]
+    for told, value in values:
+        if not math.isfinite(value):
+            raise InputError(
+                f"{told} is {value} where a finite number is expected: the training went wrong, "
+                f"so train another run with a lower --learning-rate."
+            )
 
 
 def _conditions(runs: Sequence[Run], images: int, passes: int, seed: int) -> list[tuple[str, str]]:

@@ -18,8 +18,8 @@ class Score(NamedTuple):
     Attributes:
         nats: what `bound` returns with the memory at its mean, and with a draw of M ~ q(M|X)
             ``reconstruction_sampled_memory_nats``, ``bound_sampled_memory_nats`` and
-            ``bound_sampled_memory_with_kl_memory_nats``. The last is the one that bounds -ln p(X):
-            that bound is an expectation over q(M|X). A memory that has no posterior, and hence no
+            ``bound_with_kl_memory_nats``. The last is the one that bounds -ln p(X): that bound is
+            an expectation over q(M|X). A memory that has no posterior, and hence no
             KL, lacks all that are `PRICED`.
         images: images seen in training; None where no metrics were kept.
         parameters: trained numbers of the model.
@@ -80,7 +80,7 @@ PUBLISHED = (
     ),
 )
 
-FULL = "bound_sampled_memory_with_kl_memory_nats"
+FULL = "bound_with_kl_memory_nats"
 """The bound on -ln p(X): M drawn from q(M|X), and KL(M)/T counted."""
 COLUMNS = {
     "bound": "bound_nats",
@@ -92,27 +92,29 @@ COLUMNS = {
     "with KL(M)/T": FULL,
 }
 """Column of the table to key of `Score.nats`."""
+DRAWN = ("bound, M drawn", "with KL(M)/T")
+"""Columns whose place `BITS` takes."""
 BITS = {
     "bits/dim": "bits_per_dim",
     "bits/dim, M drawn": "bits_per_dim_sampled_memory",
-    "bits/dim with KL(M)/T": "bits_per_dim_sampled_memory_with_kl_memory",
+    "bits/dim with KL(M)/T": "bits_per_dim_with_kl_memory",
 }
 """Columns that come first where pixels have a density, to keys of `Score.bits`."""
-BIT_KEYS = (*BITS.values(), "bits_per_dim_with_kl_memory")
+BIT_KEYS = tuple(BITS.values())
 
 
 def columns(measured: Iterable[str]) -> dict[str, str]:
     """Column to key: `COLUMNS`, or `BITS` and the terms in nats where bits were measured."""
     if BITS["bits/dim"] not in measured:
         return COLUMNS
-    return BITS | {title: key for title, key in COLUMNS.items() if "sampled" not in key}
+    terms = {title: key for title, key in COLUMNS.items() if title not in DRAWN}
+    return BITS | terms
 
 
 DISTORTION = "reconstruction_sampled_memory_nats"
 PRICED = (
     DISTORTION,
     "kl_memory_nats",
-    "bound_with_kl_memory_nats",
     "bound_sampled_memory_nats",
     FULL,
 )
@@ -140,12 +142,13 @@ def score(
     at_mean = nats(sample_memory=False)
     has_memory = at_mean["kl_memory_nats"] > 0
     drawn = nats(sample_memory=True) if has_memory else at_mean
+    full = {FULL: drawn[FULL]} if FULL in drawn else {}
     images = run.last("images")
     every = {
         **{key: value for key, value in at_mean.items() if key.endswith("_nats")},
         DISTORTION: drawn["reconstruction_nats"],
         "bound_sampled_memory_nats": drawn["bound_nats"],
-        FULL: drawn["bound_with_kl_memory_nats"],
+        **full,
     }
     kept = {key: value for key, value in every.items() if run.prices_memory or key not in PRICED}
     return Score(

@@ -1,7 +1,7 @@
 """p(x|z): from a decoder's output, in image layout, to a distribution over images.
 
 The three image axes ``[channels, height, width]`` are the event: ``log_prob`` is in nats per
-image, and ``mean`` is the picture.
+image.
 """
 
 from __future__ import annotations
@@ -73,6 +73,11 @@ LIKELIHOODS: dict[str, type[BernoulliLikelihood] | type[GaussianLikelihood]] = {
     "bernoulli": BernoulliLikelihood,
     "gaussian": GaussianLikelihood,
 }
+
+
+def picture(likelihood: Distribution) -> Tensor:
+    """The mean, which of a Gaussian may lie a little outside 0..1, where no image is: within."""
+    return likelihood.mean.clamp(0, 1)
 
 
 Number = TypeVar("Number", float, Tensor)

@@ -48,15 +48,16 @@ def full_bound(
     _check(classes, weights, start.length)
     usual = STEPS.get(start.preset, start.usual)
     steps = start.steps or usual
+    sooner = start._replace(usual=usual).sooner(steps)
     data = with_split("debug" if debug else start.dataset, start.split)
     base = with_steps(data, usual, steps)
     others = [weight for weight in dict.fromkeys(weights) if weight != COUNTED]
     made = []
     for n in dict.fromkeys(classes):
         name = f"{base}-{_named(n)}-full-bound"
-        beside = Experiment(name, name, steps, _rivals(start), None if n == "all" else n)
+        beside = Experiment(name, name, steps, _rivals(start, sooner), None if n == "all" else n)
         if others:
-            machines = _machines(start, others)
+            machines = _machines(start, others, sooner)
             made.append(beside._replace(trainings=machines, variants=True, thorough=False))
         made.append(beside)
     return made
@@ -66,27 +67,28 @@ def _named(classes: Classes) -> str:
     return "all" if classes == "all" else f"{classes}class{'es' * (classes > 1)}"
 
 
-def _rivals(start: Start) -> list[Training]:
+def _rivals(start: Start, sooner: tuple[str, ...]) -> list[Training]:
     """The machine of the full bound and the VAE, seed by seed."""
-    vae = BEST.get((start.dataset, "vae"), ())
+    vae = (*sooner, *BEST.get((start.dataset, "vae"), ()))
     return [
         one
         for seed in range(start.seeds)
-        for one in (_machine(COUNTED, seed), Training("vae", seed, flags=vae))
+        for one in (_machine(COUNTED, seed, sooner), Training("vae", seed, flags=vae))
     ]
 
 
-def _machines(start: Start, others: Sequence[float]) -> list[Training]:
+def _machines(start: Start, others: Sequence[float], sooner: tuple[str, ...]) -> list[Training]:
     """The machine of the full bound and those of other weights, seed by seed."""
     order = (COUNTED, *others)
-    return [_machine(weight, seed) for seed in range(start.seeds) for weight in order]
+    return [_machine(weight, seed, sooner) for seed in range(start.seeds) for weight in order]
 
 
-def _machine(weight: float, seed: int) -> Training:
+def _machine(weight: float, seed: int, sooner: tuple[str, ...]) -> Training:
     """Trained with that weight; above 0 on draws of M, as its mean alone has no full bound."""
     drawn = ("--sample-memory",) if weight > 0 else ()
     part = "" if weight == COUNTED else f"weight{weight:g}"
-    return Training("km", seed, part, ("--memory-kl-weight", f"{weight:g}", *drawn, *FLAGS))
+    flags = (*sooner, "--memory-kl-weight", f"{weight:g}", *drawn, *FLAGS)
+    return Training("km", seed, part, flags)
 
 
 def _check(classes: Sequence[Classes], weights: Sequence[float], length: int) -> None:

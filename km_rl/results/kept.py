@@ -11,7 +11,15 @@ from km_rl.evaluate.csv_file import number
 from km_rl.evaluate.report import PICTURES
 from km_rl.results.scored import Scored
 
-CURVES = ("bits_per_dim", "bound_nats", "kl_y_nats", "kl_z_nats", "reconstruction_nats")
+CURVES = (
+    "bits_per_dim",
+    "bound_nats",
+    "bound_with_kl_memory_nats",
+    "kl_y_nats",
+    "kl_z_nats",
+    "kl_memory_nats",
+    "reconstruction_nats",
+)
 MOST_STEPS = 60
 """Points of a curve that are kept."""
 MOST_BYTES = 400_000

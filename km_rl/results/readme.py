@@ -17,11 +17,12 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
 from km_rl.results.layouts import LABELS, NOTES, PIVOTS, RETURNS, Pivot
 from km_rl.results.spread import FEWEST
-from km_rl.results.summary import Row
+from km_rl.results.summary import Row, spanned
 
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(r"<!-- results: (\S+) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S)
-FOLDED = """<details><summary>Commands (0..4: one for each; DIR: where the data lie)</summary>
+SEEDS = re.compile(r"--seed (\S+)")
+FOLDED = """<details><summary>Commands{}</summary>
 
 ```sh
 {}
@@ -144,8 +145,10 @@ def _bounds(rows: Sequence[Row]) -> list[str]:
     ]
     ruling = [row for s in settings if (row := by_name.get((s, "bound_nats")))]
     unit = "Nats" if shown is COLUMNS else "Bits per dimension (bits/dim) and nats"
-    told = f"{unit} per image of {_test_set(rows)}, lower is better"
-    return [_table(["", *shown], cells, words=1), f"{told}. {_provenance(ruling)}"]
+    told = f"{unit} per image of {_test_set(rows)}, lower is better."
+    if any(" under " in cell for cell, *_ in cells):
+        told += " Under: by how many nats, seed by seed."
+    return [_table(["", *shown], cells, words=1), f"{told} {_provenance(ruling)}"]
 
 
 def _test_set(rows: Sequence[Row]) -> str:
@@ -168,7 +171,8 @@ def _pivot(rows: Sequence[Row], pivot: Pivot) -> list[str]:
         for setting in sorted({row.setting for row in told}, key=_order)
     ]
     head, *cells = _filled([["", *pivot.columns], *cells])
-    return [_table(head, cells, words=1), _provenance(told)]
+    said = [note for column, note in pivot.notes.items() if column in head]
+    return [_table(head, cells, words=1), " ".join([*said, _provenance(told)])]
 
 
 def _values(rows: Sequence[Row]) -> list[str]:
@@ -215,8 +219,26 @@ def _provenance(rows: Sequence[Row]) -> str:
     for (seeds, hardware, commit), labels in made.items():
         whose = f"{', '.join(dict.fromkeys(labels))}: " if len(made) > 1 else ""
         told.append(f"{whose}{seeds}, {hardware}, commit {commit}.")
-    commands = list(dict.fromkeys(one for row in rows for one in row.command.split(" && ")))
-    return f"{' '.join(told)}\n\n{FOLDED.format(chr(10).join(commands))}"
+    return f"{' '.join(told)}\n\n{_folded([row.command for row in rows])}"
+
+
+def _folded(made: Sequence[str]) -> str:
+    """The commands, each once and none of whose seeds are among those of another."""
+    commands = list(dict.fromkeys(one for command in made for one in command.split(" && ")))
+    kept = [one for one in commands if not any(_within(one, other) for other in commands)]
+    words = " ".join(kept).split()
+    short = ["0..2 for 0, 1 and 2, a command each"] * any(".." in word for word in words)
+    short += ["DIR for the folder of the data"] * ("DIR" in words)
+    told = f" ({', '.join(short)})" if short else ""
+    return FOLDED.format(told, "\n".join(kept))
+
+
+def _within(one: str, other: str) -> bool:
+    """Whether one is the other but for fewer seeds."""
+    mine, more = SEEDS.search(one), SEEDS.search(other)
+    if mine is None or more is None or SEEDS.sub("", one) != SEEDS.sub("", other):
+        return False
+    return set(spanned(mine[1])) < set(spanned(more[1]))
 
 
 def _short(commit: str) -> str:

@@ -173,6 +173,14 @@ def span(seeds: Sequence[int]) -> str:
     return f"{seeds[0]}..{seeds[-1]}" if consecutive else ",".join(map(str, seeds))
 
 
+def spanned(seeds: str) -> list[int]:
+    """The seeds that `span` tells of."""
+    ends = seeds.split("..")
+    if len(ends) == 2:
+        return list(range(int(ends[0]), int(ends[1]) + 1))
+    return [int(seed) for seed in seeds.split(",")]
+
+
 def check_name(experiment: str) -> None:
     """Refuse what cannot be the name of an experiment with an `InputError`."""
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", experiment):

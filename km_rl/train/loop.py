@@ -227,7 +227,8 @@ class _Loop:
         bound = means["distortion"] + means["rate_y"] + means["rate_z"]
         rate = self.recipe.learning_rate_at(self.progress.step - 1)
         speed = window["images"] / window["seconds"]
-        named = {"bound": bound, **means, "learning_rate": rate}
+        named = {"bound": bound, "full_bound": bound + means["rate_memory"]}
+        named |= {**means, "learning_rate": rate}
         told = f"bound {bound:.2f}"
         if self.dimensions is not None:
             named["bits_per_dim"] = bits_per_dimension(bound, self.dimensions)

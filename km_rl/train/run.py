@@ -251,15 +251,35 @@ def _cpu_name() -> str:
 
 
 def commit() -> str | None:
-    """The commit of the checkout that this file belongs to, "-dirty" if it was changed."""
+    """The commit of the checkout that this file belongs to, "-dirty" if its code was changed.
+
+    Results and pages are no code: what is recorded changes them before the next is measured.
+    """
     checkout = Path(__file__).parents[2]
     if not (checkout / ".git").exists():
         return None
-    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
+    git = ["git", "-C", str(checkout)]
+    code = [f":(exclude,top){path}" for path in ("results", "docs", "*.md")]
     try:
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or None
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *code])
     except OSError:
         return None
+    return head.stdout.strip() + "-dirty" * (changed.returncode != 0) if head.stdout else None
+
+
+def commit_to_record() -> str:
+    """The commit that a result is told to be of.
+
+    Raises:
+        InputError: there is none, before hours have gone into numbers that cannot be recorded.
+    """
+    if (found := commit()) is None:
+        raise InputError(
+            "This is no git checkout, and a number is no result without the commit of its code: "
+            "clone the repository."
+        )
+    return found
 
 
 def _parsed(text: str) -> dict[str, Any] | None:

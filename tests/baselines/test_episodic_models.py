@@ -21,6 +21,7 @@ from km_rl.core.machine import KanervaMachine
 from km_rl.data import draw_episodes
 from km_rl.data.strokes import strokes
 from km_rl.errors import InputError
+from km_rl.nn.flat import FlatDecoder, FlatEncoder
 from km_rl.nn.likelihoods import GaussianLikelihood
 
 B, T, K, C = 2, 5, 6, 4
@@ -259,9 +260,11 @@ def test_one_image_and_one_slot(kind: str) -> None:
     assert all(p.grad is None or p.grad.isfinite().all() for p in smallest.parameters())
 
 
-def falls(kind: str, steps: int, episodes: int, length: int) -> tuple[float, float]:
+def falls(
+    model: EpisodicModel[Any], steps: int, episodes: int, length: int
+) -> tuple[float, float]:
     """The bound over the first and the last fifth of a training on strokes, in nats per image."""
-    model, data = build(kind, noise_var=Config().noise_var), strokes(classes=20, exemplars=20)
+    data = strokes(classes=20, exemplars=20)
     optimiser = torch.optim.Adam(model.parameters(), Config().learning_rate)
     generator = torch.Generator().manual_seed(0)
     bounds: list[float] = []
@@ -278,14 +281,19 @@ def falls(kind: str, steps: int, episodes: int, length: int) -> tuple[float, flo
 
 
 def test_training_lowers_the_bound(kind: str) -> None:
-    first, last = falls(kind, steps=40, episodes=2, length=3)
+    model = build(kind, noise_var=Config().noise_var)
+    first, last = falls(model, steps=40, episodes=2, length=3)
     assert last < first - 10
 
 
 @pytest.mark.slow
 def test_a_long_training_stays_finite(kind: str) -> None:
-    first, last = falls(kind, steps=3000, episodes=2, length=6)
-    assert last < first - 50
+    """With nets without convolutions, which are nine tenths of a step; what may explode is not."""
+    model, own = MODELS[kind]
+    encoder, decoder = FlatEncoder(SHAPE, width=16), FlatDecoder(C, SHAPE, width=16)
+    small = model(encoder, decoder, slots=K, code=C, noise_var=Config().noise_var, **own)  # type: ignore[call-arg]
+    first, last = falls(small, steps=20_000, episodes=2, length=6)
+    assert last < first - 10
 
 
 class _Decoder(nn.Module):

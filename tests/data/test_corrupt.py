@@ -20,6 +20,12 @@ def test_salt_and_pepper_replaces_the_fraction_by_both_alike():
     assert (grey == 0.5).all()  # the input is left alone
 
 
+def test_salt_and_pepper_replaces_a_pixel_in_all_channels():
+    spoilt = salt_and_pepper(torch.full((200, 3, 16, 16), 0.5), 0.3, rng())
+    assert (spoilt == spoilt[:, :1]).all()
+    assert abs((spoilt[:, 0] != 0.5).float().mean() - 0.3) < 0.01
+
+
 def test_salt_and_pepper_at_its_ends():
     grey = torch.full((3, 4, 1, 8, 8), 0.5)
     assert torch.equal(salt_and_pepper(grey, 0, rng()), grey)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 from finished_runs import finished, tiny_data, tiny_machine, tiny_rival, tiny_vae
 
 from km_rl.baselines.vae import VAE
@@ -180,14 +181,29 @@ def test_what_is_there_is_not_evaluated_again(tmp_path: Path) -> None:
     for changed in ({"passes": 2}, {"limit": 8}, {"seed": 1}, {"thorough": True}):
         assert not is_there(read_runs([one]), Made("abc", settings | changed))
     assert not is_there(read_runs([one]), Made("abd", settings))
-    (one / "evaluate.json").write_text(json.dumps({**held, "commit": None}))
-    assert not is_there(read_runs([one]), Made(None, settings))
+    for unknown in (None, "abc-dirty"):
+        (one / "evaluate.json").write_text(json.dumps({**held, "commit": unknown}))
+        assert not is_there(read_runs([one]), Made(unknown, settings))
     (one / "evaluate.json").write_text(json.dumps(held))
     tiny_vae().save(one / "model.safetensors")
     assert not is_there(read_runs([one]), made)
     told.clear()
     report([one], passes=1, tell=told.append, commit="abc", anew=False)
     assert told[0].startswith("Nats")
+
+
+def test_numbers_that_went_wrong_leave_the_report_that_is_there(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "v", tiny_vae())
+    report([folder], passes=1)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    broken = tiny_vae()
+    with torch.no_grad():
+        next(broken.encoder.parameters()).fill_(torch.nan)
+    broken.save(folder / "model.safetensors")
+    with pytest.raises(InputError, match="VAE's bound_nats is nan where a finite number"):
+        report([folder], passes=1)
+    after = {path: path.read_bytes() for path in before if path.name != "model.safetensors"}
+    assert all(before[path] == content for path, content in after.items())
 
 
 def test_an_unfinished_run_is_named(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from km_rl.nn.likelihoods import (
     BernoulliLikelihood,
     GaussianLikelihood,
     bits_per_dimension,
+    picture,
 )
 
 SHAPE = (2, 3, 1, 4, 5)
@@ -86,3 +87,10 @@ def test_a_gaussian_integrated_by_hand() -> None:
     x = (torch.arange(256)[:, None] + u) / 256
     nats = -(share @ Normal(mean, std).log_prob(x).mean(1)).item()
     assert 0 < bits_per_dimension(nats, dimensions=1) - entropy < 0.002
+
+
+def test_a_picture_lies_between_black_and_white() -> None:
+    output = torch.tensor([-2.0, 0.1, 2.0]).view(1, 1, 3)
+    assert_close(picture(GaussianLikelihood()(output)), torch.tensor([[[0.0, 0.6, 1.0]]]))
+    ink = BernoulliLikelihood()(output)
+    assert_close(picture(ink), output.sigmoid())

@@ -37,11 +37,17 @@ def repair(last: float, vae_last: float, corruptions: tuple[str, ...] = CORRUPTI
     return made
 
 
-def capacity(dnc: tuple[float, float], lrua: tuple[float, float] | None = None) -> Rows:
+def capacity(
+    dnc: tuple[float, float],
+    lrua: tuple[float, float] | None = None,
+    half: float | None = None,
+) -> Rows:
+    """Bounds at two T, with intervals of that half length."""
     made: Rows = {}
     for model, found in {"km": (50.0, 50.0), "dnc": dnc, "lrua": lrua or dnc}.items():
         for metric, nats in zip(("bound_nats@4", "bound_nats@8"), found, strict=True):
-            made["capacity", f"{model}, 2 classes", metric] = nats
+            spread = nats if half is None else (nats, nats - half, nats + half)
+            made["capacity", f"{model}, 2 classes", metric] = spread
     return made
 
 
@@ -51,9 +57,9 @@ def times(dnc: float, lrua: float) -> Rows:
     return made | {("", kind, "images_seen"): 100.0 for kind in seconds}
 
 
-def settled(*steps: float, classes: tuple[int, ...] = (2, 4, 12)) -> Rows:
-    each = zip(classes, steps, strict=True)
-    return {("convergence", f"km, {n} classes", "settled_step"): step for n, step in each}
+def settled(*late: float, classes: tuple[int, ...] = (2, 4, 12)) -> Rows:
+    each = zip(classes, late, strict=True)
+    return {("convergence", f"km, {n} classes", "late_change"): share for n, share in each}
 
 
 def walk(w: float, jump: float, ink: bool = True) -> Rows:
@@ -74,6 +80,7 @@ def dip(km: float, vae: float) -> Rows:
 
 def slots(km: float, dnc: float) -> Rows:
     rows = pair("addresses", "effective_slots", km, dnc, "dnc")
+    rows |= {("addresses", "dnc", "effective_slots_of_all"): 30.0}
     return {**rows, ("addresses", "km", "slots"): 64.0}
 
 
@@ -95,17 +102,19 @@ def gap(value: Value) -> Rows:
         (VAE, gap((4.0, -3.0, 11.0)), PARTLY),
         (VAE, gap(4.0), PARTLY),
         (VAE, gap((-4.0, -5.0, -3.0)), NOT),
-        (SLOTS, capacity((60.0, 70.0)), HOLDS),
+        (SLOTS, capacity((60.0, 70.0), half=4.0), HOLDS),
+        (SLOTS, capacity((60.0, 70.0), half=6.0), PARTLY),
+        (SLOTS, capacity((60.0, 70.0)), PARTLY),
         (SLOTS, capacity((60.0, 40.0)), NOT),
         (SLOTS, capacity((60.0, 40.0), lrua=(60.0, 70.0)), PARTLY),
         (SLOTS, capacity((30.0, 40.0)), NOT),
         (SLOWER, times(50, 20), HOLDS),
         (SLOWER, times(50, 9), PARTLY),
         (SLOWER, times(10, 20), NOT),
-        (SETTLE, settled(5, 6, 6), HOLDS),
-        (SETTLE, settled(5, 6, 9), PARTLY),
-        (SETTLE, settled(7, 13, 9), NOT),
-        (SETTLE, settled(7, 5, 6, classes=(2, 4, 10)), PARTLY),
+        (SETTLE, settled(0.01, 0.1, 0.1), HOLDS),
+        (SETTLE, settled(0.01, 0.1, 0.3), PARTLY),
+        (SETTLE, settled(0.2, 0.5, 0.3), NOT),
+        (SETTLE, settled(0.2, 0.0, 0.1, classes=(2, 4, 10)), PARTLY),
         (DENOISE, repair(10, 16), HOLDS),
         (DENOISE, repair(10, 16, CORRUPTIONS[:3]), PARTLY),
         (DENOISE, repair(10, 16, CORRUPTIONS[:1]), NOT),

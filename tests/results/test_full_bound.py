@@ -75,6 +75,14 @@ def test_debug_is_tiny_and_other_steps_are_in_the_names() -> None:
     assert beside.steps == 300
 
 
+def test_a_shorter_run_of_the_full_bound_warms_up_sooner() -> None:
+    start = OMNIGLOT._replace(seeds=1, pace={"--address-kl-warmup-steps": 2000})
+    shorter, usual = (full_bound(start._replace(steps=n), [2], [1.0])[0] for n in (500, None))
+    flags = [one.flags[:2] for one in shorter.trainings]
+    assert flags == [("--address-kl-warmup-steps", "200")] * 2
+    assert all("--address-kl-warmup-steps" not in one.flags for one in usual.trainings)
+
+
 @pytest.mark.parametrize(
     ("classes", "weights", "sentence"),
     [

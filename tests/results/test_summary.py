@@ -22,7 +22,7 @@ from km_rl.results.readme import with_tables
 from km_rl.results.scored import COSTS, NATS
 from km_rl.results.seeds import ONE_BY_ONE, record_runs
 from km_rl.results.spread import mean
-from km_rl.results.summary import Row, command_of, read, record
+from km_rl.results.summary import Row, command_of, read, record, span, spanned
 
 ROOT = Path(__file__).parents[2]
 ABOUT = {"hardware": "an abacus", "commit": "0123456789abcdef"}
@@ -147,7 +147,7 @@ def test_curves_and_pictures(runs: list[Path]) -> None:
     lines = list(csv.DictReader((place / "km.csv").open()))
     assert lines[0] == {"step": "10", "metric": "train/bound", "value": "10", "seed": "0"}
     assert lines[7] == {"step": "30", "metric": "test/bound_nats", "value": "3.6667", "seed": "0"}
-    assert len(lines) == 2 * 5 * 5 and {line["seed"] for line in lines} == {"0", "1"}
+    assert len(lines) == 2 * 6 * 5 and {line["seed"] for line in lines} == {"0", "1"}
 
 
 def test_curves_are_thinned() -> None:
@@ -411,10 +411,12 @@ def test_the_table_of_an_experiment(runs: list[Path]) -> None:
         "| VAE | 102.0 ± 25.4 | 1.5 | 1.5 | 1.5 | 1.5 | 1.5 | 1.5 |",
         "| KM under VAE | 41.0 ± 12.7 |  |  |  |  |  | 0.0 |",
         "",
-        "Nats per image of the test set, lower is better. ± is half the 95% interval over seeds "
-        "(Student's t). 2 seeds, an abacus, commit `0123456789`.",
+        "Nats per image of the test set, lower is better. Under: by how many nats, seed by seed. "
+        "± is half the 95% interval over seeds (Student's t). 2 seeds, an abacus, commit "
+        "`0123456789`.",
         "",
-        "<details><summary>Commands (0..4: one for each; DIR: where the data lie)</summary>",
+        "<details><summary>Commands (0..2 for 0, 1 and 2, a command each, DIR for the folder of "
+        "the data)</summary>",
         "",
         "```sh",
         *commands,
@@ -577,3 +579,19 @@ def test_a_command_names_no_folder_of_this_machine() -> None:
     given += ["--x=/y.npz"]
     told = "python scripts/novelty.py --data-dir DIR --seeds 2 --demos e.npz --x=y.npz"
     assert command_of("novelty", given) == told
+
+
+def test_commands_of_fewer_seeds_are_told_once() -> None:
+    made = ("a core", "python x --seed 0..2", "abc")
+    fewer = ("a core", "python x --seed 0..1 && python y --seed 0,3", "abc")
+    rows = [
+        Row("z", "km", "bound_nats", 1.0, None, None, 3, *made),
+        Row("z", "km-under-vae", "bound_nats", 1.0, None, None, 2, *fewer),
+    ]
+    block = with_tables("<!-- results: z -->\n<!-- /results -->", rows)
+    assert "--seed 0..2\npython y --seed 0,3\n```" in block and "--seed 0..1" not in block
+
+
+def test_seeds_are_told_and_read_back() -> None:
+    for seeds in ([0], [0, 1, 2], [0, 3], [2, 3]):
+        assert spanned(span(seeds)) == seeds

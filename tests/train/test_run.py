@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tiny_runs import TINY, new_model
 
+import km_rl.train.run as run_module
 from km_rl.errors import InputError
-from km_rl.train.run import Run, describe
+from km_rl.train.run import Run, commit, commit_to_record, describe
 
 
 def test_the_config_is_there_before_anything_else(tmp_path: Path) -> None:
@@ -101,3 +103,34 @@ def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.Monke
     run.start(0)
     run.log(1, 8, 0.5, {})
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_recorded_leaves_the_code_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("results", "km_rl/train"):
+        (tmp_path / place).mkdir(parents=True)
+    files = [
+        tmp_path / name for name in ("results/summary.csv", "README.md", "km_rl/train/run.py")
+    ]
+    for file in files:
+        file.write_text("before")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(run_module, "__file__", str(files[-1]))
+    clean = commit()
+    assert clean is not None and len(clean) == 40
+    for file in files[:2]:
+        file.write_text("after")
+    assert commit() == clean == commit_to_record()
+    files[2].write_text("after")
+    assert commit() == f"{clean}-dirty"
+
+
+def test_nothing_is_recorded_without_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "__file__", str(tmp_path / "a" / "b" / "run.py"))
+    with pytest.raises(InputError, match="no git checkout"):
+        commit_to_record()
