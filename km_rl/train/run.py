@@ -15,8 +15,9 @@ Every logged key (losses in nats per image; lower is better):
 ``step``                    training steps done
 ``images``                  images trained on, with repetition, over all processes
 ``seconds``                 time spent in training steps, evaluation and saving not counted
-``train/bound``             the paper's bound: the next three summed
-``train/bits_per_dim``      the same in bits per dimension, where pixels have a density
+``train/bound``             the paper's bound: distortion, rate_y and rate_z summed
+``train/full_bound``        that and rate_memory; with --sample-memory it bounds -ln p(X)
+``train/bits_per_dim``      train/bound in bits per dimension, where pixels have a density
 ``train/distortion``        -ln p(x|z)
 ``train/rate_y``            KL(q(y|x) || p(y))
 ``train/rate_z``            KL(q(z|x, y, M) || p(z|y, M))

@@ -24,6 +24,7 @@ LOGGED = {
     "images",
     "seconds",
     "train/bound",
+    "train/full_bound",
     "train/distortion",
     "train/rate_y",
     "train/rate_z",
@@ -43,6 +44,8 @@ def test_training_lowers_the_bound_and_logs_every_documented_key(tmp_path: Path)
     assert (result["step"], result["images"]) == (40, 40 * 8)
     parts = ("train/distortion", "train/rate_y", "train/rate_z")
     assert result["train/bound"] == pytest.approx(sum(result[name] for name in parts))
+    full = result["train/bound"] + result["train/rate_memory"]
+    assert result["train/full_bound"] == pytest.approx(full)
 
 
 def test_a_density_is_logged_in_bits_per_dimension_too(tmp_path: Path) -> None:
