@@ -9,7 +9,7 @@
     results/
     ├── summary.csv                 of each arm `return`, `late_return` and, from four seeds on,
     │                               `return_iqm`, see `agents.record`
-    └── gail-forgetting/
+    └── gail-forgetting/            the name tells what is not the usual
         ├── <arm>.csv               step,metric,value,seed
         └── returns.png
 """
@@ -43,7 +43,6 @@ from km_rl.results.summary import record as record_rows
 from km_rl.train.recipe import at_least
 from km_rl.train.run import commit, hardware
 
-EXPERIMENT = "gail-forgetting"
 FIGURE = "returns.png"
 
 Curves = Mapping[str, Sequence[Curve]]
@@ -100,6 +99,16 @@ class Forgetting:
             allow_variable_horizon=self.allow_variable_horizon,
             threads=1,
         )
+
+    @property
+    def experiment(self) -> str:
+        """Its name in the results: what is not as in the usual experiment is told."""
+        words = ["gail-forgetting"]
+        words += [] if self.env == Forgetting.env else [self.env.split("/")[-1].lower()]
+        for name in ("good", "bad", "steps"):
+            value = getattr(self, name)
+            words += [] if value == getattr(Forgetting, name) else [f"{value}{name}"]
+        return "-".join(words)
 
     def path(self, arm: str, seed: int) -> Path:
         """Where the curve of a run that has ended is kept."""
@@ -189,7 +198,7 @@ def record(benchmark: Forgetting, curves: Curves, command: str, results: Path) -
     Raises:
         InputError: code that is not of a checkout, files that cannot be read or written.
     """
-    place = results / EXPERIMENT
+    place = results / benchmark.experiment
     made = _told(benchmark, "hardware", " + "), command, _told(benchmark, "commit", "+")
     written = [
         write_csv(place / f"{arm}.csv", COLUMNS, _lines(benchmark.seeds, runs))
@@ -202,7 +211,7 @@ def record(benchmark: Forgetting, curves: Curves, command: str, results: Path) -
         values = {"return": found.mean, "return_iqm": found.iqm}
         values["late_return"] = mean([run.late for run in runs])
         rows += [
-            Row(EXPERIMENT, arm, metric, *value, len(runs), *made)
+            Row(benchmark.experiment, arm, metric, *value, len(runs), *made)
             for metric, value in values.items()
             if value is not None
         ]

@@ -87,8 +87,15 @@ def bound(
         for batch in episodes:
             total += _sums(model(batch.to(device), sample_memory=sample_memory))
             progress.update(batch.shape[0] * batch.shape[1])
-    nats = _named(*(total / images).tolist())
-    held = nats["kl_memory_nats"] > 0 or not getattr(model, "prices_memory", True)
+    reconstruction, kl_y, kl_z, kl_memory = (total / images).tolist()
+    nats = {
+        "bound_nats": reconstruction + kl_y + kl_z,
+        "reconstruction_nats": reconstruction,
+        "kl_y_nats": kl_y,
+        "kl_z_nats": kl_z,
+        "kl_memory_nats": kl_memory,
+    }
+    held = kl_memory > 0 or not getattr(model, "prices_memory", True)
     if sample_memory or not held:
         nats["bound_with_kl_memory_nats"] = nats["bound_nats"] + nats["kl_memory_nats"]
     return nats | in_bits(nats, dimensions(test, binarisation))
@@ -116,17 +123,6 @@ def undisturbed(model: nn.Module, seed: int) -> Iterator[torch.device]:
 def _sums(elbo: Elbo) -> Tensor:
     """Each term summed over episodes and items, with shape (4,), in float64 on the CPU."""
     return torch.stack([term.sum(dtype=torch.float64) for term in elbo]).cpu()
-
-
-def _named(reconstruction: float, kl_y: float, kl_z: float, kl_memory: float) -> dict[str, float]:
-    """The terms and the paper's bound under the names of the results tables."""
-    return {
-        "bound_nats": reconstruction + kl_y + kl_z,
-        "reconstruction_nats": reconstruction,
-        "kl_y_nats": kl_y,
-        "kl_z_nats": kl_z,
-        "kl_memory_nats": kl_memory,
-    }
 
 
 def in_bits(nats: Mapping[str, float], dimensions: int | None) -> dict[str, float]:

@@ -18,6 +18,7 @@ from agents.runs import Curve
 from km_rl.results.summary import read
 
 script = import_module("scripts.forgetting")
+NAME = "gail-forgetting-pendulum-2good-4096steps"
 
 
 @pytest.fixture
@@ -54,10 +55,10 @@ def test_what_has_ended_is_not_made_again_and_all_is_recorded(
     script.main([*flags, "--seeds", "0", "2"])
     assert sorted(made[len(ARMS) :]) == sorted((arm, 2) for arm in ARMS)
     assert "planted     seed 2         9\n" in capsys.readouterr().out
-    rows = {row[1:3]: row for row in read(tmp_path / "results")}
+    rows = {row[1:3]: row for row in read(tmp_path / "results") if row.experiment == NAME}
     for arm in ARMS:
         assert rows[arm, "return"].value == rows[arm, "late_return"].value == len(arm) + 1
-        with (tmp_path / "results/gail-forgetting" / f"{arm}.csv").open() as file:
+        with (tmp_path / "results" / NAME / f"{arm}.csv").open() as file:
             lines = list(csv.DictReader(file))
         assert [(line["step"], line["seed"]) for line in lines] == [
             ("0", "0"),
@@ -69,7 +70,7 @@ def test_what_has_ended_is_not_made_again_and_all_is_recorded(
     assert rows["clean", "return"].command.startswith(
         "python scripts/forgetting.py --env Pendulum"
     )
-    for folder in ("runs", "results/gail-forgetting"):
+    for folder in ("runs", f"results/{NAME}"):
         assert (tmp_path / folder / "returns.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -110,3 +111,10 @@ def test_a_kept_run_that_was_cut_off_is_told(
     with pytest.raises(SystemExit):
         script.main([*flags, "--seeds", "0"])
     assert "delete it, and it is made again" in capsys.readouterr().err
+
+
+def test_the_usual_experiment_has_the_short_name() -> None:
+    assert benchmark.Forgetting().experiment == "gail-forgetting"
+    assert benchmark.Forgetting(env="Hopper-v4", bad=1).experiment == (
+        "gail-forgetting-hopper-v4-1bad"
+    )
