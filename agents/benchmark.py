@@ -45,6 +45,7 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "ratio": {"head": "ratio", **CODES},
     "conditional": {"head": "conditional", **CODES},
     "conditional-learned": {"head": "conditional", "features": "learned", "slots": 64, **CODES},
+    "noise-1": {"noise_var": 1.0},
     "no-history": {"history": False},
     "no-leave-one-out": {"leave_one_out": False},
     "reward-logit": {"reward": "logit"},
