@@ -19,6 +19,7 @@ from agents.record import record
 from agents.runs import read_runs
 from agents.side_by_side import side_by_side
 from agents.task import load_task
+from envs.make import family
 from km_rl.errors import InputError, check_seeds
 from km_rl.train.recipe import at_least
 
@@ -101,8 +102,8 @@ class Benchmark:
     @property
     def experiment(self) -> str:
         """Its name in the results: what is not as in the usual benchmark is told."""
-        env = self.env.rpartition("/")[2].rpartition("-v")
-        name = f"gail-{(env[0] or env[2]).lower()}-{self.trajectories}demo"
+        env = family(self.env.split("/")[-1]).lower()
+        name = f"gail-{env}-{self.trajectories}demo"
         name += "-shipped" if self.demos is None else ""
         name += "" if self.steps == Benchmark.steps else f"-{self.steps}steps"
         return f"{name}-anneal" if self.anneal else name

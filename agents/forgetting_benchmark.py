@@ -34,6 +34,7 @@ from agents.runs import Curve
 from agents.side_by_side import side_by_side
 from agents.task import load_task
 from envs.demos import shipped
+from envs.make import family
 from km_rl.errors import InputError, check_seeds, make_folder, written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import png
@@ -103,8 +104,8 @@ class Forgetting:
     @property
     def experiment(self) -> str:
         """Its name in the results: what is not as in the usual experiment is told."""
-        words = ["gail-forgetting"]
-        words += [] if self.env == Forgetting.env else [self.env.split("/")[-1].lower()]
+        env, usual = (family(name.split("/")[-1]).lower() for name in (self.env, Forgetting.env))
+        words = ["gail-forgetting"] if env == usual else ["gail-forgetting", env]
         for name in ("good", "bad", "steps"):
             value = getattr(self, name)
             words += [] if value == getattr(Forgetting, name) else [f"{value}{name}"]

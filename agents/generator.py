@@ -15,6 +15,8 @@ from imitation.util.networks import RunningNorm
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.vec_env import VecEnv
 
+from envs.make import family
+
 
 @dataclass(frozen=True)
 class PpoSettings:
@@ -61,8 +63,7 @@ PPO_SETTINGS = {
 
 def ppo_settings(env: str) -> PpoSettings:
     """The settings for an environment, by its name or id."""
-    name = env.split("/")[-1].rsplit("-v", 1)[0]
-    return PPO_SETTINGS.get(name, PpoSettings())
+    return PPO_SETTINGS.get(family(env.split("/")[-1]), PpoSettings())
 
 
 def ppo(venv: VecEnv, seed: int, settings: PpoSettings | None = None) -> PPO:

@@ -115,6 +115,5 @@ def test_a_kept_run_that_was_cut_off_is_told(
 
 def test_the_usual_experiment_has_the_short_name() -> None:
     assert benchmark.Forgetting().experiment == "gail-forgetting"
-    assert benchmark.Forgetting(env="Hopper-v4", bad=1).experiment == (
-        "gail-forgetting-hopper-v4-1bad"
-    )
+    assert benchmark.Forgetting(env="HalfCheetah-v4").experiment == "gail-forgetting"
+    assert benchmark.Forgetting(env="Hopper-v4", bad=1).experiment == "gail-forgetting-hopper-1bad"
