@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
@@ -15,7 +18,7 @@ def side_by_side(make: Callable[[Job], None], jobs: Iterable[Job], workers: int)
     """Each job as it ends.
 
     None begins before there is room for it, so that after an error or Ctrl-C, which the runs under
-    way hear too, no other begins.
+    way hear too, no other begins. Where this process is killed they hear a SIGTERM.
 
     Args:
         make: does a job; a function of a module, for it is sent to another process.
@@ -26,7 +29,8 @@ def side_by_side(make: Callable[[Job], None], jobs: Iterable[Job], workers: int)
     """
     waiting = iter(jobs)
     running: dict[Future[None], Job] = {}
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, initializer=_end_with_parent) as pool:
         while True:
             for job in islice(waiting, workers - len(running)):
                 running[pool.submit(make, job)] = job
@@ -35,3 +39,14 @@ def side_by_side(make: Callable[[Job], None], jobs: Iterable[Job], workers: int)
             for ended in wait(running, return_when=FIRST_COMPLETED).done:
                 ended.result()
                 yield running.pop(ended)
+
+
+def _end_with_parent() -> None:
+    threading.Thread(target=_terminate_after_parent, daemon=True).start()
+
+
+def _terminate_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
