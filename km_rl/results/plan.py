@@ -15,8 +15,10 @@ DNC_SEEDS = 6
 MODELS = ("km", "vae", "lrua", "dnc")
 BEST = {("omniglot", "vae"): ("--learning-rate", "4e-3")}
 """Flags with which a rival is at its best, by data set and model."""
-OVERNIGHT = {"paper-omniglot": 4000, "paper-cifar10": 2000}
+OVERNIGHT = {"paper-omniglot": 4000, "paper-cifar10": 6000}
 """Steps of a run where the preset's are too many for a night."""
+SMALLER = {"paper-cifar10": ("--episodes-per-batch", "4")}
+"""Flags of a run that is shorter than its preset: smaller steps, so that they can be more."""
 EXPERIMENTS = {
     ("paper-omniglot", "images"): "omniglot-images-dynamic",
     ("paper-omniglot", "characters"): "omniglot-characters-dynamic",
@@ -87,11 +89,12 @@ class Start(NamedTuple):
     pace: Mapping[str, int] = {}
 
     def sooner(self, steps: int) -> tuple[str, ...]:
-        """The flags of a run of so many steps that keep what is warmed up the share it was."""
+        """The flags of a run of so many steps: warm-ups keep their share, and `SMALLER`."""
         if steps >= self.usual:
             return ()
         shares = {flag: max(1, n * steps // self.usual) for flag, n in self.pace.items()}
-        return tuple(word for flag, n in shares.items() for word in (flag, str(n)))
+        paced = tuple(word for flag, n in shares.items() for word in (flag, str(n)))
+        return (*paced, *SMALLER.get(self.preset, ()))
 
 
 def compared(start: Start, dnc_seeds: int = DNC_SEEDS) -> Experiment:

@@ -192,9 +192,9 @@ def test_the_page(tmp_path: Path) -> None:
         ),
         ("cifar100", "python scripts/results.py RUNS --experiment cifar100"),
         (
-            "cifar10-2000-steps",
+            "cifar10-6000-steps",
             "python scripts/paper.py --parts ablations compared "
-            "--dataset cifar10 --data-dir DIR --steps 2000 "
+            "--dataset cifar10 --data-dir DIR --steps 6000 "
             "--record results",
         ),
         (

@@ -52,8 +52,9 @@ def test_a_split_over_characters_is_in_the_names() -> None:
 def test_ablations_are_compared_with_the_machine_among_its_rivals() -> None:
     start = Start("cifar10", "paper-cifar10", usual=32_000, slots=128, length=32, seeds=2)
     whole, parts = compared(start, dnc_seeds=1), ablated(start)
-    assert (whole.base, whole.name) == ("paper-cifar10-2000-steps", "cifar10-2000-steps")
-    assert (parts.base, parts.name) == (whole.base, "cifar10-2000-steps-ablations")
+    assert (whole.base, whole.name) == ("paper-cifar10-6000-steps", "cifar10-6000-steps")
+    assert (parts.base, parts.name) == (whole.base, "cifar10-6000-steps-ablations")
     assert len(whole.trainings) == 7 and len(parts.trainings) == 2 + 12
     assert [one for one in whole.trainings if one.model == "km"] == parts.trainings[:2]
+    assert all(one.flags[:2] == ("--episodes-per-batch", "4") for one in whole.trainings)
     assert parts.variants and not whole.variants
