@@ -43,6 +43,8 @@ class Config(Recipe):
     binarisation: Binarisation = "dynamic"
     """Ink at random by its grey level, anew at each draw; or above half; or none. Dequantised:
     grey levels + U(0, 1/256), anew at each draw, with a Gaussian likelihood."""
+    pixel_std: bool = False
+    """Let the decoder tell that Gaussian's std of each pixel; otherwise one is trained for all."""
 
     classes: int | None = None
     """Draw each episode from so many classes; from all by default."""
@@ -94,7 +96,9 @@ class Config(Recipe):
     @property
     def likelihood(self) -> Likelihood:
         """What p(x|z) is: a density where pixels are dequantised, else a probability of ink."""
-        return "gaussian" if self.binarisation == "dequantised" else "bernoulli"
+        if self.binarisation != "dequantised":
+            return "bernoulli"
+        return "pixel-gaussian" if self.pixel_std else "gaussian"
 
     def validate(self) -> None:
         """Refuse sizes and choices that no run can have.
@@ -109,6 +113,11 @@ class Config(Recipe):
         above_zero(self, "noise_var", "prior_std")
         if self.name is not None and Path(self.name).name != self.name:
             raise InputError(f"--name is '{self.name}': give one name without a path.")
+        if self.pixel_std and self.binarisation != "dequantised":
+            raise InputError(
+                f"--pixel-std was given with --binarisation {self.binarisation}, which has no "
+                f"std: leave it out, or give --binarisation dequantised."
+            )
         one_of(self, "model", ("km", "dkm", "dnc", "lrua", "vae"))
         one_of(self, "dataset", DATASETS)
         preset(self.preset)

@@ -44,16 +44,24 @@ def test_the_paper_s_colour_images_are_a_preset() -> None:
     assert config.likelihood == "gaussian" and presets["paper-omniglot"].likelihood == "bernoulli"
 
 
+@pytest.mark.parametrize("pixel_std", [False, True])
 @pytest.mark.parametrize("model", ["km", "dkm", "dnc", "lrua", "vae"])
-def test_a_model_of_dequantised_images_has_a_density(model: Any) -> None:
-    config = replace(presets["paper-cifar10"], model=model, filters=2, slots=4, code=3, key=3)
+def test_a_model_of_dequantised_images_has_a_density(model: Any, pixel_std: bool) -> None:
+    sizes: dict[str, Any] = {"filters": 2, "slots": 4, "code": 3, "key": 3}
+    config = replace(presets["paper-cifar10"], model=model, pixel_std=pixel_std, **sizes)
     made = config.build_model()
     assert isinstance(made, EpisodicModel | VAE)
-    assert made.kind == model and made.spec["likelihood"] == "gaussian"
+    kind = "pixel-gaussian" if pixel_std else "gaussian"
+    assert made.kind == model and made.spec["likelihood"] == kind
     images = torch.rand(1, 2, 3, 32, 32)
     assert made(images).bound.shape == (1, 2)
     assert isinstance(made.decoder.likelihood, GaussianLikelihood)
     assert made.encoder.middle == GaussianLikelihood.middle
+
+
+def test_a_std_for_each_pixel_needs_pixels_with_a_std() -> None:
+    with pytest.raises(InputError, match="--binarisation dynamic, which has no std"):
+        replace(presets["debug"], pixel_std=True).validate()
 
 
 def test_the_model_is_built_as_the_settings_say() -> None:

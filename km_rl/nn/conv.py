@@ -120,7 +120,8 @@ class ConvDecoder(nn.Module):
         code: width of the code.
         image_shape: (channels, height, width).
         filters: filters in every transposed convolution.
-        likelihood: ``bernoulli`` for binary pixels, ``gaussian`` for grey levels in 0..1.
+        likelihood: ``bernoulli`` for binary pixels, ``gaussian`` for grey levels in 0..1,
+            ``pixel-gaussian`` for the same with a std for each.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class ConvDecoder(nn.Module):
         self.first_shape = (filters, rows[0], columns[0])
         blocks: list[nn.Module] = []
         for block in range(BLOCKS):
-            outputs = channels if block == BLOCKS - 1 else filters
+            outputs = channels * kind.outputs if block == BLOCKS - 1 else filters
             odd = (rows[block + 1] % 2, columns[block + 1] % 2)
             up = nn.ConvTranspose2d(filters, outputs, 4, 2, 1, output_padding=odd)
             blocks += [nn.ReLU(), ResidualBlock(filters), up]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-Likelihood = Literal["bernoulli", "gaussian"]
+Likelihood = Literal["bernoulli", "gaussian", "pixel-gaussian"]
 
 
 class _Bernoulli(Bernoulli):
@@ -28,6 +28,8 @@ class _Bernoulli(Bernoulli):
 class BernoulliLikelihood(nn.Module):
     """Binary pixels: the decoder's output is the log-odds of ink."""
 
+    outputs = 1
+    """What a decoder says of each pixel."""
     background = -2.3
     """The output to start from: a drawing has ink on about a tenth of its pixels."""
     middle = 0.0
@@ -50,6 +52,8 @@ class GaussianLikelihood(nn.Module):
         levels: how many grey levels the data have.
     """
 
+    outputs = 1
+    """The mean of each pixel."""
     background = 0.0
     """The output to start from: none, so that pictures are all of the middle grey."""
     middle = 0.5
@@ -64,14 +68,29 @@ class GaussianLikelihood(nn.Module):
 
     def forward(self, output: Tensor) -> Distribution:
         """``[..., channels, H, W]`` means, less the middle, to a density over images."""
-        mean = self.middle + output.float()
-        std = (self.log_std.exp() + self.smallest_std).expand_as(mean)
-        return Independent(Normal(mean, std, validate_args=False), 3)
+        return self._around(output.float(), self.log_std)
+
+    def _around(self, mean: Tensor, log_std: Tensor) -> Distribution:
+        std = (log_std.exp() + self.smallest_std).expand_as(mean)
+        return Independent(Normal(self.middle + mean, std, validate_args=False), 3)
+
+
+class PixelGaussianLikelihood(GaussianLikelihood):
+    """The same with a std of each pixel's own: that for all, times the decoder's factor for it."""
+
+    outputs = 2
+    """Mean and log of the factor: the first half of the channels and the second."""
+
+    def forward(self, output: Tensor) -> Distribution:
+        """``[..., 2 channels, H, W]`` to a density over images."""
+        mean, log_factor = output.float().chunk(2, -3)
+        return self._around(mean, self.log_std + log_factor)
 
 
 LIKELIHOODS: dict[str, type[BernoulliLikelihood] | type[GaussianLikelihood]] = {
     "bernoulli": BernoulliLikelihood,
     "gaussian": GaussianLikelihood,
+    "pixel-gaussian": PixelGaussianLikelihood,
 }
 
 

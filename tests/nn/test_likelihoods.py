@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from km_rl.nn.likelihoods import (
     BernoulliLikelihood,
     GaussianLikelihood,
+    PixelGaussianLikelihood,
     bits_per_dimension,
     picture,
 )
@@ -48,6 +49,16 @@ def test_gaussian_is_torch_s_with_one_std() -> None:
     expected = Normal(0.5 + output, std).log_prob(x).sum((-3, -2, -1))
     assert_close(likelihood(output).log_prob(x), expected)
     assert likelihood(output).stddev.mean().item() == pytest.approx(0.25, rel=0.02)
+
+
+def test_a_std_of_each_pixel_is_the_one_for_all_times_its_factor() -> None:
+    likelihood, x = PixelGaussianLikelihood(), torch.rand(2, 3, 5, 4, 4)
+    mean, log_factor = torch.randn(2, 2, 3, 5, 4, 4)
+    found = likelihood(torch.cat([mean, log_factor], -3))
+    std = 0.25 * log_factor.exp() + 0.25 / 256
+    assert_close(found.log_prob(x), Normal(0.5 + mean, std).log_prob(x).sum((-3, -2, -1)))
+    same = likelihood(torch.cat([mean, torch.zeros_like(mean)], -3))
+    assert_close(same.log_prob(x), GaussianLikelihood()(mean).log_prob(x))
 
 
 @pytest.mark.parametrize("levels", [256, 32])
