@@ -93,8 +93,6 @@ def ppo(venv: VecEnv, seed: int, settings: PpoSettings | None = None) -> PPO:
 def sac(venv: VecEnv, seed: int, **changed: Any) -> SAC:
     """A soft actor-critic learner (Haarnoja et al. 2018): fewer steps than PPO, each slower.
 
-    Its replay buffer holds the rewards of the discriminator as it was when they were earned.
-
     Args:
         changed: settings of SB3's `SAC` other than these.
     """

@@ -197,8 +197,11 @@ def _kinds(trainer: AdversarialTrainer) -> dict[str, str]:
 
 
 def _replay_buffer(trainer: AdversarialTrainer) -> Any:
-    """What an off-policy algorithm draws its batches from; None of an on-policy one."""
-    return getattr(trainer.gen_algo, "replay_buffer", None)
+    """Where an off-policy algorithm's transitions are; None of an on-policy one."""
+    buffer = getattr(trainer.gen_algo, "replay_buffer", None)
+    return getattr(
+        buffer, "replay_buffer", buffer
+    )  # imitation's wrapper, which pays anew, has one
 
 
 def _streams() -> dict[str, Any]:
