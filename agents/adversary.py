@@ -18,12 +18,9 @@ import torch
 from imitation.algorithms.adversarial.airl import AIRL
 from imitation.algorithms.adversarial.common import AdversarialTrainer
 from imitation.algorithms.adversarial.gail import GAIL
-from imitation.policies.replay_buffer_wrapper import ReplayBufferRewardWrapper
-from imitation.rewards.reward_function import RewardFn
 from imitation.rewards.reward_nets import RewardNet
 from imitation.util.networks import training
 from stable_baselines3 import PPO, SAC
-from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.config import GailConfig
@@ -36,6 +33,7 @@ from km_rl.errors import InputError
 from km_rl.rl.attached import Attached, attach
 from km_rl.rl.batches import ExpertBatches
 from km_rl.rl.callbacks import KanervaCallback
+from km_rl.rl.replay import pay_anew
 from km_rl.rl.resume import resume_training, save_training
 from km_rl.rl.reward_net import KanervaRewardNet
 
@@ -245,25 +243,12 @@ def _trainer(
         custom_logger=means.logger,
         allow_variable_horizon=config.allow_variable_horizon,
     )
-    wrapped: Any = trainer.venv_wrapped
     if isinstance(net, KanervaRewardNet) and config.algorithm == "gail":
+        wrapped: Any = trainer.venv_wrapped
         wrapped.reward_fn = net.reward_fn  # stock GAIL knows softplus alone
     if isinstance(learner, SAC):
-        learner.replay_buffer = _paid_anew(learner, wrapped.reward_fn)
+        pay_anew(trainer)
     return trainer
-
-
-def _paid_anew(learner: SAC, reward_fn: RewardFn) -> ReplayBuffer:
-    """An empty buffer whose pairs are paid when they are drawn, by the discriminator of then."""
-    return ReplayBufferRewardWrapper(
-        learner.buffer_size,
-        learner.observation_space,
-        learner.action_space,
-        replay_buffer_class=ReplayBuffer,
-        reward_fn=reward_fn,
-        device=learner.device,
-        n_envs=learner.n_envs,
-    )
 
 
 def _attached(trainer: AdversarialTrainer, net: RewardNet, task: Task) -> Attached:

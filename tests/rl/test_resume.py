@@ -17,12 +17,19 @@ from tiny_agents import CARTPOLE, PENDULUM, ROUND, SMALL, environments, gail, pp
 
 from km_rl.errors import InputError
 from km_rl.rl import KanervaCallback, KanervaRewardNet, attach
+from km_rl.rl.replay import pay_anew
 from km_rl.rl.resume import SaveTraining, resume_training, save_training
 from km_rl.rl.ring import Ring
 
 
 def off_policy(folder: Path, **settings: Any) -> Any:
     return gail(folder, generator=sac(**settings), venv=environments(PENDULUM, 1))
+
+
+def paid_anew(folder: Path) -> Any:
+    trainer = off_policy(folder)
+    pay_anew(trainer)
+    return trainer
 
 
 def trained(folder: Path, rounds: int = 2, make: Any = gail, **settings: Any) -> Any:
@@ -36,7 +43,8 @@ def everything(trainer: Any) -> dict[str, Any]:
     buffer, replay = trainer._gen_replay_buffer._buffer, trainer.gen_algo
     rings = [Ring.of_trainer(trainer._gen_replay_buffer)]
     if getattr(replay, "replay_buffer", None) is not None:
-        rings.append(Ring.of_generator(replay.replay_buffer))
+        inner = getattr(replay.replay_buffer, "replay_buffer", replay.replay_buffer)
+        rings.append(Ring.of_generator(inner))
     optimisers = {k: v for k, v in trainer.gen_algo.get_parameters().items() if k != "policy"}
     return {
         "net": trainer._reward_net.state_dict(),
@@ -75,7 +83,7 @@ def assert_same(a: Any, b: Any) -> None:
         assert a == b
 
 
-@pytest.mark.parametrize("make", [gail, off_policy])
+@pytest.mark.parametrize("make", [gail, off_policy, paid_anew])
 def test_all_is_as_it_was(tmp_path: Path, make: Any) -> None:
     trainer = trained(tmp_path / "a", make=make)
     save_training(trainer, tmp_path / "run")
@@ -86,7 +94,7 @@ def test_all_is_as_it_was(tmp_path: Path, make: Any) -> None:
     assert_same((torch.rand(2), np.random.rand(2), random.random()), drawn)
 
 
-@pytest.mark.parametrize("make", [gail, off_policy])
+@pytest.mark.parametrize("make", [gail, off_policy, paid_anew])
 def test_it_goes_on_from_there_the_same_way_each_time(tmp_path: Path, make: Any) -> None:
     save_training(trained(tmp_path / "a", make=make), tmp_path / "run")
     ends = []

@@ -1,0 +1,42 @@
+"""What an off-policy generator, such as SAC, is paid for the pairs in its replay buffer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stable_baselines3.common.buffers import ReplayBuffer
+
+from km_rl.errors import InputError
+
+if TYPE_CHECKING:
+    from imitation.algorithms.adversarial.common import AdversarialTrainer
+
+
+def pay_anew(trainer: AdversarialTrainer) -> None:
+    """Pay a generator's pairs when they are drawn, by the discriminator as it is then.
+
+    SB3's buffer keeps what each pair was worth when it was seen, in GAIL mostly to a discriminator
+    of long ago. In its place comes imitation's ``ReplayBufferRewardWrapper``, empty: call this
+    before training, and after whatever sets ``trainer.venv_wrapped.reward_fn``.
+
+    Raises:
+        InputError: the generator has no such buffer.
+    """
+    from imitation.policies.replay_buffer_wrapper import ReplayBufferRewardWrapper
+
+    learner: Any = trainer.gen_algo
+    if type(getattr(learner, "replay_buffer", None)) is not ReplayBuffer:
+        raise InputError(
+            f"{type(learner).__name__} has no plain replay buffer whose rewards grow old: leave "
+            f"pay_anew out, or give the trainer an off-policy generator such as SAC."
+        )
+    wrapped: Any = trainer.venv_wrapped
+    learner.replay_buffer = ReplayBufferRewardWrapper(
+        learner.buffer_size,
+        learner.observation_space,
+        learner.action_space,
+        replay_buffer_class=ReplayBuffer,
+        reward_fn=wrapped.reward_fn,
+        device=learner.device,
+        n_envs=learner.n_envs,
+    )

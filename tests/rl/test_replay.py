@@ -1,0 +1,41 @@
+"""An off-policy generator is paid by the discriminator of now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_agents import PENDULUM, ROUND, environments, gail, sac
+
+from km_rl.errors import InputError
+from km_rl.rl.replay import pay_anew
+
+SEEN = ("observations", "actions", "next_observations", "dones")
+
+
+def paid_and_worth(trainer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What drawn pairs are paid, and what they are worth to the discriminator as it is."""
+    drawn = trainer.gen_algo.replay_buffer.sample(ROUND)
+    pairs = [getattr(drawn, name).numpy() for name in SEEN]
+    return drawn.rewards.numpy().ravel(), trainer.venv_wrapped.reward_fn(*pairs)
+
+
+def test_pairs_are_paid_when_they_are_drawn(tmp_path: Path) -> None:
+    trainer = gail(tmp_path, generator=sac(), venv=environments(PENDULUM, 1))
+    pay_anew(trainer)
+    trainer.train(2 * ROUND)
+    np.testing.assert_allclose(*paid_and_worth(trainer), rtol=1e-6)
+
+
+def test_without_it_they_are_paid_as_they_were_seen(tmp_path: Path) -> None:
+    trainer = gail(tmp_path, generator=sac(), venv=environments(PENDULUM, 1))
+    trainer.train(2 * ROUND)
+    paid, worth = paid_and_worth(trainer)
+    assert not np.allclose(paid, worth, rtol=0.01)
+
+
+def test_a_generator_that_keeps_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="PPO has no plain replay buffer"):
+        pay_anew(gail(tmp_path))
