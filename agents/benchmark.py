@@ -47,12 +47,13 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "conditional": {"head": "conditional", **CODES},
     "conditional-learned": {"head": "conditional", "features": "learned", "slots": 64, **CODES},
     "noise-1": {"noise_var": 1.0},
+    "sac": {"generator": "sac"},
     "no-history": {"history": False},
     "no-leave-one-out": {"leave_one_out": False},
     "reward-logit": {"reward": "logit"},
     "reward-conformal": {"reward": "conformal"},
 }
-"""The memory without one of its parts, or with another in its place."""
+"""The memory without one of its parts or with another in its place, or behind another learner."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def memory_of(net: nn.Module | None) -> KanervaRewardNet | None:
 
 def _traps(trainer: AdversarialTrainer) -> Iterator[str]:
     from imitation.algorithms.adversarial.airl import AIRL
+    from stable_baselines3.common.buffers import ReplayBuffer
 
     learner, net = trainer.gen_algo, memory_of(trainer._reward_net)
     if learner.get_vec_normalize_env() is not None:
@@ -44,6 +45,11 @@ def _traps(trainer: AdversarialTrainer) -> Iterator[str]:
             "The policy's learning rate follows a schedule, but each round is a training of its "
             "own to SB3, so that every update has the schedule's last value: give a constant, or "
             "set gen_algo.lr_schedule between rounds."
+        )
+    if type(getattr(learner, "replay_buffer", None)) is ReplayBuffer:
+        yield (
+            "The generator's replay buffer keeps what pairs were worth to discriminators of long "
+            "ago: call km_rl.rl.pay_anew(trainer) before training."
         )
     capacity = trainer._gen_replay_buffer.capacity
     if capacity < max(trainer.gen_train_timesteps, trainer.demo_batch_size):

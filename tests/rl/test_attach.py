@@ -14,10 +14,10 @@ from imitation.algorithms.adversarial.airl import AIRL
 from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecNormalize
-from tiny_agents import CARTPOLE, ROUND, environments, gail, logged, ppo
+from tiny_agents import CARTPOLE, PENDULUM, ROUND, environments, gail, logged, ppo, sac
 
 from km_rl.errors import InputError
-from km_rl.rl import attach
+from km_rl.rl import attach, pay_anew
 from km_rl.rl.attached import Attached, TrainerCallback
 from km_rl.rl.reward_net import KanervaRewardNet
 
@@ -178,6 +178,10 @@ TRAPS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda folder: gail(folder, generator=ppo(learning_rate=lambda left: 1e-3 * left)),
         "every update has the schedule's last value",
     ),
+    "rewards of long ago": (
+        lambda folder: gail(folder, generator=sac(), venv=environments(PENDULUM, 1)),
+        r"call km_rl.rl.pay_anew\(trainer\) before training",
+    ),
     "buffer": (
         lambda folder: gail(folder, gen_train_timesteps=4 * ROUND, gen_replay_buffer_capacity=32),
         r"the last 32 steps where a round has 128",
@@ -208,9 +212,11 @@ def test_a_trainer_in_no_trap_is_not_warned_of(tmp_path: Path) -> None:
     first, paid = gail(tmp_path / "a"), gail(tmp_path / "b", reward_net=memory(reward="logit"))
     paid.venv_wrapped.reward_fn = paid._reward_net.reward_fn
     airl = gail(tmp_path / "c", kind=AIRL, reward_net=memory(head="conditional"))
+    anew = gail(tmp_path / "d", generator=sac(), venv=environments(PENDULUM, 1))
+    pay_anew(anew)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for trainer in (first, paid, airl):
+        for trainer in (first, paid, airl, anew):
             attach(trainer)
 
 
