@@ -98,7 +98,7 @@ class GailConfig:
     run_dir: Path = Path("runs")
     """Where run folders lie."""
     name: str | None = None
-    """The run's folder in it; ENV-METHOD-SEED by default."""
+    """The run's folder in it; ENV-METHOD-SEED by default, with SAC ENV-METHOD-sac-SEED."""
 
     @property
     def method(self) -> str:
@@ -110,7 +110,8 @@ class GailConfig:
     @property
     def folder(self) -> Path:
         """The run folder."""
-        usual = f"{self.env.replace('/', '-')}-{self.method}-{self.seed}"
+        learner = "-sac" if self.generator == "sac" else ""
+        usual = f"{self.env.replace('/', '-')}-{self.method}{learner}-{self.seed}"
         return self.run_dir / (self.name or usual)
 
     def validate(self) -> None:

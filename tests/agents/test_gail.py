@@ -110,6 +110,11 @@ def test_every_method_goes_to_its_end(
     assert len(run.curve("logit/expert").steps) == (0 if "airl" in run.method else 2)
 
 
+def test_runs_of_ppo_and_sac_have_folders_of_their_own() -> None:
+    made = [GailConfig(generator=one).folder.name for one in ("ppo", "sac")]
+    assert made == ["HalfCheetah-kanerva-0", "HalfCheetah-kanerva-sac-0"]
+
+
 def test_the_memory_holds_the_experts_pairs_and_what_the_policy_did(
     demos: Path, tmp_path: Path
 ) -> None:
