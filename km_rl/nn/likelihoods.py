@@ -29,7 +29,7 @@ class BernoulliLikelihood(nn.Module):
     """Binary pixels: the decoder's output is the log-odds of ink."""
 
     outputs = 1
-    """What a decoder says of each pixel."""
+    """Numbers that a decoder gives for each value of an image."""
     background = -2.3
     """The output to start from: a drawing has ink on about a tenth of its pixels."""
     middle = 0.0
@@ -53,7 +53,6 @@ class GaussianLikelihood(nn.Module):
     """
 
     outputs = 1
-    """The mean of each pixel."""
     background = 0.0
     """The output to start from: none, so that pictures are all of the middle grey."""
     middle = 0.5

@@ -197,11 +197,9 @@ def _kinds(trainer: AdversarialTrainer) -> dict[str, str]:
 
 
 def _replay_buffer(trainer: AdversarialTrainer) -> Any:
-    """Where an off-policy algorithm's transitions are; None of an on-policy one."""
+    """Where an off-policy algorithm has its transitions, inside imitation's wrapper or not."""
     buffer = getattr(trainer.gen_algo, "replay_buffer", None)
-    return getattr(
-        buffer, "replay_buffer", buffer
-    )  # imitation's wrapper, which pays anew, has one
+    return getattr(buffer, "replay_buffer", buffer)
 
 
 def _streams() -> dict[str, Any]:
