@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from imitation.policies.replay_buffer_wrapper import ReplayBufferRewardWrapper
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from km_rl.errors import InputError
 
 if TYPE_CHECKING:
     from imitation.algorithms.adversarial.common import AdversarialTrainer
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+
+def keeps_old_rewards(learner: BaseAlgorithm) -> bool:
+    """Whether a learner draws from SB3's own replay buffer, which pays pairs as they were seen."""
+    return type(getattr(learner, "replay_buffer", None)) is ReplayBuffer
 
 
 def pay_anew(trainer: AdversarialTrainer) -> None:
@@ -22,10 +29,8 @@ def pay_anew(trainer: AdversarialTrainer) -> None:
     Raises:
         InputError: the generator has no such buffer.
     """
-    from imitation.policies.replay_buffer_wrapper import ReplayBufferRewardWrapper
-
     learner: Any = trainer.gen_algo
-    if type(getattr(learner, "replay_buffer", None)) is not ReplayBuffer:
+    if not keeps_old_rewards(learner):
         raise InputError(
             f"{type(learner).__name__} has no plain replay buffer whose rewards grow old: leave "
             f"pay_anew out, or give the trainer an off-policy generator such as SAC."

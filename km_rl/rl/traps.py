@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from km_rl.rl.replay import keeps_old_rewards
 from km_rl.rl.reward_net import KanervaRewardNet
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ def memory_of(net: nn.Module | None) -> KanervaRewardNet | None:
 
 def _traps(trainer: AdversarialTrainer) -> Iterator[str]:
     from imitation.algorithms.adversarial.airl import AIRL
-    from stable_baselines3.common.buffers import ReplayBuffer
 
     learner, net = trainer.gen_algo, memory_of(trainer._reward_net)
     if learner.get_vec_normalize_env() is not None:
@@ -46,7 +46,7 @@ def _traps(trainer: AdversarialTrainer) -> Iterator[str]:
             "own to SB3, so that every update has the schedule's last value: give a constant, or "
             "set gen_algo.lr_schedule between rounds."
         )
-    if type(getattr(learner, "replay_buffer", None)) is ReplayBuffer:
+    if keeps_old_rewards(learner):
         yield (
             "The generator's replay buffer keeps what pairs were worth to discriminators of long "
             "ago: call km_rl.rl.pay_anew(trainer) before training."
