@@ -37,7 +37,7 @@ class Recipe:
     memory_kl_weight: float = 0.0
     """How much of KL(M)/T the loss counts: 0 is the paper, 1 the bound on ln p(X)."""
     precision: Precision = "auto"
-    """Mixed precision: bf16, none, or bf16 where the hardware has it ("auto")."""
+    """Mixed precision: bf16, none, or bf16 on a CPU that has it and none on a GPU ("auto")."""
     seed: int = 0
     """Of the weights, the episodes and the noise."""
     log_every: int = 50
@@ -85,11 +85,15 @@ class Recipe:
 
 
 def resolve_precision(precision: Precision) -> Literal["no", "bf16"]:
-    """What "auto" means here: bf16 where the hardware multiplies it natively, else no."""
+    """What "auto" means here: bf16 on a CPU that multiplies it natively, else no.
+
+    On a GPU the paper's nets are so small that a step is spent on starting kernels, of which
+    autocast needs more: see docs/speed.md.
+    """
     if precision != "auto":
         return precision
     if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+        return "no"
     probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return "bf16" if any(getattr(torch.cpu, p, bool)() for p in probes) else "no"
 
