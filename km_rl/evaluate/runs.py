@@ -45,7 +45,11 @@ VARIED = (
     "sample_memory",
 )
 """Settings by which an ablation differs from the machine as it is."""
-ADDED: Mapping[str, Any] = {"diagonal_covariance": False, "learn_prior_mean": True}
+ADDED: Mapping[str, Any] = {
+    "diagonal_covariance": False,
+    "learn_prior_mean": True,
+    "pixel_std": False,
+}
 """Settings that runs of older versions do not name, as they were then."""
 
 

@@ -153,6 +153,18 @@ def test_seeds_are_no_variants_and_old_runs_are_as_they_were(tmp_path: Path) -> 
     assert variants([old, other]) and variant(old, other) == "learn_prior_mean=False"
 
 
+def test_seeds_that_are_older_than_a_setting_are_recorded_with_newer_ones(tmp_path: Path) -> None:
+    folders = [
+        finished(tmp_path / f"km-{seed}", tiny_machine(), **{**FINISHED, "seed": seed, **given})
+        for seed, given in ((0, {}), (1, {"pixel_std": False}), (2, {"pixel_std": True}))
+    ]
+    for folder in folders:
+        report([folder], passes=1, limit=8)
+    record_runs(folders[:2], tmp_path / "results", "older")
+    with pytest.raises(InputError, match="pixel_std=True"):
+        record_runs(folders, tmp_path / "results", "older")
+
+
 @pytest.mark.parametrize(
     ("name", "command"),
     [
