@@ -50,9 +50,9 @@ bench: $(READY)  ## times beside their floor
 retrieval: $(READY)  ## old memories and new in one experiment; PRESET=debug in a minute
 	$(BIN)/python scripts/retrieval.py --preset $(PRESET)
 
-paper: $(READY)  ## every experiment of the paper, overnight; PRESET=debug in minutes; DATASET, DATA_DIR, RECORD, PARTS
+paper: $(READY)  ## every experiment of the paper, overnight; PRESET=debug in minutes; DATASET, DATA_DIR, WORKERS, RECORD, PARTS
 	$(BIN)/python scripts/paper.py --preset $(PRESET) $(DATASET:%=--dataset %) \
-		$(DATA_DIR:%=--data-dir %) $(RECORD:%=--record %) $(if $(PARTS),--parts $(PARTS))
+		--workers $(WORKERS) $(DATA_DIR:%=--data-dir %) $(RECORD:%=--record %) $(if $(PARTS),--parts $(PARTS))
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -17,10 +17,10 @@ from agents.config import GailConfig
 from agents.gail import imitate
 from agents.record import record
 from agents.runs import read_runs
-from agents.side_by_side import side_by_side
 from agents.task import load_task
 from envs.make import family
 from km_rl.errors import InputError, check_seeds
+from km_rl.side_by_side import side_by_side
 from km_rl.train.recipe import at_least
 
 BOLD: Mapping[str, Any] = {"log_std_init": 0.0}

@@ -31,7 +31,6 @@ from agents.forgetting import ARMS, forgetting
 from agents.generator import ppo_settings
 from agents.record import COLUMNS
 from agents.runs import Curve
-from agents.side_by_side import side_by_side
 from agents.task import load_task
 from envs.demos import shipped
 from envs.make import family
@@ -41,6 +40,7 @@ from km_rl.evaluate.figures import png
 from km_rl.results.spread import mean, spread
 from km_rl.results.summary import Row
 from km_rl.results.summary import record as record_rows
+from km_rl.side_by_side import side_by_side
 from km_rl.train.recipe import at_least
 from km_rl.train.run import commit, hardware
 

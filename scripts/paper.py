@@ -4,14 +4,15 @@ The same command resumes, and each experiment is recorded as soon as it is finis
 `full` takes a night on strokes, `debug` minutes. Examples:
 
     python scripts/paper.py --preset debug
-    python scripts/paper.py --dataset omniglot --data-dir DIR --record results
+    python scripts/paper.py --dataset omniglot --data-dir DIR --record results --workers 2
     python scripts/paper.py --parts full-bound --classes 2 all --weights 0.1 0 --seeds 1
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,7 @@ from km_rl.results.rate_distortion import write_rate_distortion
 from km_rl.results.seeds import record_runs
 from km_rl.results.summary import read
 from km_rl.results.verdicts import write_verdicts
+from km_rl.side_by_side import Job, Make, side_by_side
 from km_rl.train.run import commit_to_record
 
 
@@ -73,7 +75,10 @@ class Args:
     classes: tuple[Classes, ...] = ()
     """Of an episode in full-bound; by default 1, 2, 4, 8 and all."""
     threads: int = 1
-    """CPU threads."""
+    """CPU threads of each run."""
+    workers: int = 1
+    """Runs side by side, each in a process of its own: as many as there are cores for, also where
+    a GPU computes, which they share."""
     run_dir: Path = Path("runs")
     """Where the runs lie."""
     record: Path = Path("runs/paper")
@@ -92,7 +97,8 @@ class Args:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, evaluate and record as the arguments say; the command line's by default."""
     args = tyro.cli(Args, args=arguments, description=__doc__)
-    at_least_one(seeds=args.seeds, dnc_seeds=args.dnc_seeds, threads=args.threads)
+    at_least_one(seeds=args.seeds, dnc_seeds=args.dnc_seeds)
+    at_least_one(threads=args.threads, workers=args.workers)
     at_least_one(steps=1 if args.steps is None else args.steps)
     torch.set_num_threads(args.threads)
     plan = planned(args)
@@ -164,23 +170,45 @@ def train(args: Args, experiment: Experiment, data: Splits) -> None:
     shared += ["--data-dir", str(args.data_dir)] if args.data_dir else []
     shared += ["--classes", str(experiment.classes)] if experiment.classes else []
     shared += ["--steps", str(experiment.steps), "--threads", str(args.threads)]
-    for number, one in enumerate(experiment.trainings, start=1):
-        name, total = one.name(experiment.base), len(experiment.trainings)
-        print(f"{experiment.name}, {number} of {total}: {args.run_dir / name}", flush=True)
+    jobs = []
+    for one in experiment.trainings:
         own = ["--model", one.model, "--seed", str(one.seed), *one.flags]
-        trained([*shared, *own, "--run-dir", str(args.run_dir), "--name", name], data)
+        place = ["--run-dir", str(args.run_dir), "--name", one.name(experiment.base)]
+        jobs.append([*shared, *own, *place])
+    make = trained if args.workers > 1 else partial(trained, data=data)
+    for done, job in enumerate(each(make, jobs, args.workers), start=1):
+        print(f"{experiment.name}, {done} of {len(jobs)} trained: {job[-1]}", flush=True)
 
 
 def evaluate(args: Args, experiment: Experiment) -> None:
     """The runs of every seed together, but for what is there, then all of them as results."""
     size: dict[str, Any] = {"passes": 1, "limit": 64} if args.preset == "debug" else {}
     size |= {"thorough": experiment.thorough, "commit": commit_to_record()}
-    for seed, together in by_seed(experiment.trainings).items():
-        print(f"{experiment.name}, seed {seed}", flush=True)
-        folders = [args.run_dir / one.name(experiment.base) for one in together]
-        report(folders, data_dir=args.data_dir, tell=print, anew=False, **size)
+    make = partial(evaluated, args.data_dir, args.threads, size)
+    seeds = by_seed(experiment.trainings).values()
+    jobs = [[args.run_dir / one.name(experiment.base) for one in seed] for seed in seeds]
+    for done, _ in enumerate(each(make, jobs, args.workers), start=1):
+        print(f"{experiment.name}, {done} of {len(jobs)} seeds evaluated", flush=True)
     folders = [args.run_dir / one.name(experiment.base) for one in experiment.trainings]
     record_runs(folders, args.record, experiment.name, experiment.variants)
+
+
+def evaluated(
+    data_dir: Path | None, threads: int, size: dict[str, Any], folders: Sequence[Path]
+) -> None:
+    """Runs of one seed."""
+    torch.set_num_threads(threads)
+    report(folders, data_dir=data_dir, tell=print, anew=False, **size)
+
+
+def each(make: Make[Job], jobs: Iterable[Job], workers: int) -> Iterator[Job]:
+    """Each job as it ends: side by side, or one by one in this process."""
+    if workers > 1:
+        yield from side_by_side(make, jobs, workers)
+        return
+    for job in jobs:
+        make(job)
+        yield job
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def test_the_whole_paper_at_its_smallest(tmp_path: Path) -> None:
     places = ("--run-dir", tmp_path / "runs", "--record", tmp_path / "results")
     parts = ("--parts", "compared", "ablations", "--seeds", 1, "--dnc-seeds", 1)
     command = ("paper.py", "--preset", "debug", *parts, *places)
-    told = run(*command)
+    told = run(*command, "--workers", 2)
     page = tmp_path / "results" / "README.md"
     assert told.splitlines()[-1] == str(page)
     debug = page.read_text().split("## debug")[1]

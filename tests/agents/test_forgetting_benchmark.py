@@ -32,7 +32,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
     monkeypatch.setattr(benchmark, "forgetting", forgetting)
     monkeypatch.setattr(
-        "agents.side_by_side.ProcessPoolExecutor", lambda n, *_, **__: ThreadPoolExecutor(n)
+        "km_rl.side_by_side.ProcessPoolExecutor", lambda n, *_, **__: ThreadPoolExecutor(n)
     )
     return made
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from agents.side_by_side import side_by_side
+from km_rl.side_by_side import side_by_side
 
 JOB = """
 import signal, sys, time
 from pathlib import Path
-from agents.side_by_side import side_by_side
+from km_rl.side_by_side import side_by_side
 
 def make(folder):
     def save(*_):
@@ -35,7 +35,7 @@ if __name__ == "__main__":
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "agents.side_by_side.ProcessPoolExecutor", lambda n, *_, **__: ThreadPoolExecutor(n)
+        "km_rl.side_by_side.ProcessPoolExecutor", lambda n, *_, **__: ThreadPoolExecutor(n)
     )
 
 

@@ -12,23 +12,25 @@ from itertools import islice
 from typing import TypeVar
 
 Job = TypeVar("Job")
+Make = Callable[[Job], object]
+"""Does a job."""
 
 
-def side_by_side(make: Callable[[Job], None], jobs: Iterable[Job], workers: int) -> Iterator[Job]:
+def side_by_side(make: Make[Job], jobs: Iterable[Job], workers: int) -> Iterator[Job]:
     """Each job as it ends.
 
     None begins before there is room for it, so that after an error or Ctrl-C, which the runs under
     way hear too, no other begins. Where this process is killed they hear a SIGTERM.
 
     Args:
-        make: does a job; a function of a module, for it is sent to another process.
+        make: a function of a module, for it is sent to another process.
         workers: how many at a time.
 
     Raises:
         Exception: that of the first job that fails, when those under way have ended.
     """
     waiting = iter(jobs)
-    running: dict[Future[None], Job] = {}
+    running: dict[Future[object], Job] = {}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn, initializer=_end_with_parent) as pool:
         while True:
