@@ -23,8 +23,6 @@ MARKS = {"expert": (0, (5, 2)), "random policy": (0, (1, 2))}
 OWN = {"expert": PALETTE[0], "policy": PALETTE[1]}
 """Whose value it is, to its colour."""
 MOST_POINTS = 300
-MOST_INSIDE = 6
-"""Lines of a legend within the axes; a longer one stands beside them."""
 
 
 def returns(
@@ -50,10 +48,7 @@ def returns(
                 axes.axhline(value, color="#777777", lw=1, ls=MARKS[label], label=label)
         axes.set(xlabel=x_label, ylabel="true return")
         _finish(axes)
-        if len(axes.get_legend_handles_labels()[0]) > MOST_INSIDE:
-            figure.legend(loc="outside right upper")
-        else:
-            axes.legend(loc="best")
+        figure.legend(loc="outside right upper")
     return figure
 
 
