@@ -35,12 +35,22 @@ def side_by_side(make: Make[Job], jobs: Iterable[Job], workers: int) -> Iterator
     with ProcessPoolExecutor(workers, spawn, initializer=_end_with_parent) as pool:
         while True:
             for job in islice(waiting, workers - len(running)):
-                running[pool.submit(make, job)] = job
+                running[pool.submit(_do, make, job)] = job
             if not running:
                 return
             for ended in wait(running, return_when=FIRST_COMPLETED).done:
                 ended.result()
                 yield running.pop(ended)
+
+
+def _do(make: Make[Job], job: Job) -> None:
+    """The job. No other is waited for where nobody is left to give it."""
+    try:
+        make(job)
+    finally:
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            os._exit(1)
 
 
 def _end_with_parent() -> None:

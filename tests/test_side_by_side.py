@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,18 +15,17 @@ import pytest
 from km_rl.side_by_side import side_by_side
 
 JOB = """
-import signal, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from km_rl.side_by_side import side_by_side
 
 def make(folder):
-    def save(*_):
-        Path(folder, "saved").touch()
-        sys.exit()
-
-    signal.signal(signal.SIGTERM, save)
-    Path(folder, "begun").touch()
-    time.sleep(60)
+    heard = []
+    signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
+    Path(folder, "begun").write_text(str(os.getpid()))
+    while not heard:
+        time.sleep(0.1)
+    Path(folder, "saved").touch()
 
 if __name__ == "__main__":
     list(side_by_side(make, [sys.argv[1]], 1))
@@ -65,19 +65,28 @@ def test_none_begins_after_a_failure(error: type[BaseException]) -> None:
     assert begun == [0, 1]
 
 
-def test_a_job_hears_that_its_parent_was_killed(tmp_path: Path) -> None:
-    script = tmp_path / "jobs.py"
+def test_a_job_whose_parent_was_killed_hears_it_and_ends(tmp_path: Path) -> None:
+    script, begun, saved = (tmp_path / name for name in ("jobs.py", "begun", "saved"))
     script.write_text(JOB)
     parent = subprocess.Popen([sys.executable, str(script), str(tmp_path)])
-    _wait_for(tmp_path / "begun")
+    _wait_until(lambda: begun.exists() and bool(begun.read_text()))
     parent.kill()
     parent.wait()
-    _wait_for(tmp_path / "saved")
+    _wait_until(saved.exists)
+    _wait_until(lambda: not _runs(int(begun.read_text())))
 
 
-def _wait_for(path: Path) -> None:
+def _runs(process: int) -> bool:
+    """As far as /proc tells."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
     for _ in range(600):
-        if path.exists():
+        if true():
             return
         time.sleep(0.1)
-    raise AssertionError(f"{path.name} did not appear within a minute")
+    raise AssertionError("it did not come true within a minute")
