@@ -100,7 +100,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     at_least_one(seeds=args.seeds, dnc_seeds=args.dnc_seeds)
     at_least_one(threads=args.threads, workers=args.workers)
     at_least_one(steps=1 if args.steps is None else args.steps)
-    torch.set_num_threads(args.threads)
     plan = planned(args)
     data = load(args.dataset, args.data_dir, args.split)
     check(args, plan, data)
