@@ -103,20 +103,6 @@ class Adversary:
         self.trainer.logger.dump(self.trainer._global_step)
         return {**self.means.values, **times, **self._logits()}
 
-    def forget(self, demonstrations: dict[str, np.ndarray], kept: dict[str, np.ndarray]) -> None:
-        """Go on without some demonstrations: the memory forgets them, batches have the rest.
-
-        Raises:
-            InputError: the discriminator is no memory.
-        """
-        if not isinstance(self.net, KanervaRewardNet):
-            raise InputError(
-                f"{type(self.net).__name__} cannot forget: start anew, or imitate with a memory."
-            )
-        self.net.forget(demonstrations)
-        self.task = self.task._replace(demonstrations=kept)
-        self.trainer.set_demonstrations(ExpertBatches(kept, BATCH, self.learner.seed or 0))  # type: ignore[arg-type]
-
     def save(self, folder: Path) -> None:
         self.attached.finish()
         save_training(self.trainer, folder)

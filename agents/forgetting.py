@@ -12,65 +12,86 @@ Three imitators, alike but for what they are shown:
 
 from __future__ import annotations
 
-import tempfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from stable_baselines3.common.utils import set_random_seed
 
 from agents.adversary import Adversary
 from agents.config import GailConfig
 from agents.logbook import RoundMeans
 from agents.novelty import random_trajectories
-from agents.runs import Curve
-from agents.task import Task, load_task, thinned
+from agents.task import Task, thinned
 from km_rl.errors import InputError
+from km_rl.rl.batches import ExpertBatches
+from km_rl.rl.reward_net import KanervaRewardNet
 
 ARMS = ("clean", "planted", "forgotten")
-Demonstrations = dict[str, np.ndarray]
 
 
-def forgetting(config: GailConfig, bad: int, arm: str) -> Curve:
-    """The true return of one of the three, at every ``evaluate_every`` steps.
+class Planted(Adversary):
+    """An imitator among whose demonstrations are bad ones.
 
     Args:
-        config: of the run; its demonstrations are the good ones.
-        bad: how many trajectories are planted.
+        task: with the good ones.
+        arm: which of `ARMS` it is.
+        bad: how many trajectories of a random policy are planted.
 
     Raises:
-        InputError: an arm that is none of `ARMS`, or what `load_task` refuses.
+        InputError: there is no such arm, or a discriminator that is no memory has to forget.
     """
-    if arm not in ARMS:
-        raise InputError(f"'{arm}' is not one of {', '.join(ARMS)}: give one of these.")
-    config.validate()
-    config = config.resolved()
-    task = load_task(config)
-    planted = thinned(random_trajectories(config.env, bad), config.every)
-    everything = {
-        name: np.concatenate([rows, planted[name].astype(rows.dtype)])
-        for name, rows in task.demonstrations.items()
-    }
-    shown = task if arm == "clean" else task._replace(demonstrations=everything)
-    with tempfile.TemporaryDirectory() as empty:
-        set_random_seed(config.seed)
-        adversary = Adversary(config, shown, RoundMeans(empty))
-        return _learn(adversary, config, task, planted if arm == "forgotten" else None)
 
+    def __init__(
+        self, config: GailConfig, task: Task, means: RoundMeans, arm: str, bad: int
+    ) -> None:
+        if arm not in ARMS:
+            raise InputError(f"'{arm}' is not one of {', '.join(ARMS)}: give one of these.")
+        self.arm, self.bad, self.good = arm, bad, task.demonstrations
+        self.planted = {
+            name: rows.astype(self.good[name].dtype)
+            for name, rows in thinned(random_trajectories(config.env, bad), config.every).items()
+        }
+        everything = {
+            name: np.concatenate([rows, self.planted[name]]) for name, rows in self.good.items()
+        }
+        shown = self.good if arm == "clean" else everything
+        super().__init__(config, task._replace(demonstrations=shown), means)
+        if arm == "forgotten" and not isinstance(self.net, KanervaRewardNet):
+            raise InputError(
+                f"{type(self.net).__name__} cannot forget: start anew, or imitate with a memory."
+            )
 
-def _learn(
-    adversary: Adversary,
-    config: GailConfig,
-    task: Task,
-    to_forget: Demonstrations | None,
-) -> Curve:
-    steps, values = [0], [task.true_return.of(adversary.learner).mean]
-    while adversary.steps + adversary.round_steps <= config.steps:
-        adversary.round()
-        now = adversary.steps
-        if to_forget is not None and now >= config.steps / 2:
-            adversary.forget(to_forget, kept=task.demonstrations)
-            to_forget = None
-        last = now + adversary.round_steps > config.steps
-        if last or now // config.evaluate_every > steps[-1] // config.evaluate_every:
-            steps.append(now)
-            values.append(task.true_return.of(adversary.learner).mean)
-    return Curve(steps, values)
+    @property
+    def recipe(self) -> dict[str, Any]:
+        own = {"arm": self.arm, "bad": self.bad}
+        if self.arm == "forgotten":
+            own["forgets_after"] = self.config.steps / 2
+        return {**super().recipe, **own}
+
+    def round(self) -> dict[str, float]:
+        """As any round; the first that reaches half of the steps ends with the forgetting."""
+        told = super().round()
+        if self._forgets and self._shows_all:
+            assert isinstance(self.net, KanervaRewardNet)
+            self.net.forget(self.planted)
+            self._show_the_good()
+        return told
+
+    def resume(self, folder: Path) -> None:
+        """Go on; a memory that was saved after the forgetting is one that forgot."""
+        super().resume(folder)
+        if self._forgets:
+            self._show_the_good()
+
+    @property
+    def _forgets(self) -> bool:
+        return self.arm == "forgotten" and self.steps >= self.config.steps / 2
+
+    @property
+    def _shows_all(self) -> bool:
+        return len(self.task.demonstrations["acts"]) > len(self.good["acts"])
+
+    def _show_the_good(self) -> None:
+        self.task = self.task._replace(demonstrations=self.good)
+        batches = ExpertBatches(self.good, self.trainer.demo_batch_size, self.config.seed)
+        self.trainer.set_demonstrations(batches)  # type: ignore[arg-type]

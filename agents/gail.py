@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,8 +62,20 @@ class Imitator(Protocol):
         """Go on from what was saved there, if anything was."""
 
 
-def imitate(config: GailConfig) -> Path:
+Build = Callable[[GailConfig, Task, RoundMeans], Imitator]
+"""Makes an imitator that is at its start."""
+
+
+def build(config: GailConfig, task: Task, means: RoundMeans) -> Imitator:
+    """What the settings ask for, at its start."""
+    return (Cloning if config.algorithm == "bc" else Adversary)(config, task, means)
+
+
+def imitate(config: GailConfig, build: Build = build) -> Path:
     """Imitate to the last step, from where the run's folder stands.
+
+    Args:
+        build: makes the imitator, at its start.
 
     Returns:
         The run folder.
@@ -94,11 +107,6 @@ def imitate(config: GailConfig) -> Path:
         finally:
             book.close()
     return config.folder
-
-
-def build(config: GailConfig, task: Task, means: RoundMeans) -> Imitator:
-    """What the settings ask for, at its start."""
-    return (Cloning if config.algorithm == "bc" else Adversary)(config, task, means)
 
 
 class _Loop:

@@ -20,11 +20,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Tell the last return of every run; draw all, and record them if asked to."""
     arguments = sys.argv[1:] if arguments is None else arguments
     benchmark = tyro.cli(Forgetting, args=arguments, description=__doc__)
-    curves = run(benchmark)
+    runs = run(benchmark)
     if benchmark.record is not None:
-        for path in record(
-            benchmark, curves, command_of("forgetting", arguments), benchmark.record
-        ):
+        for path in record(benchmark, runs, command_of("forgetting", arguments), benchmark.record):
             print(path)
 
 

@@ -9,16 +9,18 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from finished_imitations import FACTS, finished
 from given import demonstrations
 
 import agents.forgetting_benchmark as benchmark
 from agents.config import GailConfig
 from agents.forgetting import ARMS
-from agents.runs import Curve
+from agents.gail import Build
 from km_rl.results.summary import read
 
 script = import_module("scripts.forgetting")
 NAME = "gail-forgetting-pendulum-2good-4096steps"
+MADE = {**FACTS, "hardware": "a machine", "commit": "0" * 40}
 
 
 @pytest.fixture
@@ -26,11 +28,15 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """The runs that are made: no agent learns in them."""
     made: list[tuple[str, int]] = []
 
-    def forgetting(config: GailConfig, bad: int, arm: str) -> Curve:
-        made.append((arm, config.seed))
-        return Curve([0, config.steps], [-1.5, len(arm) + config.seed])
+    def imitate(config: GailConfig, build: Build) -> Path:
+        if not config.folder.exists():
+            arm = config.folder.name.rpartition("-")[0]
+            made.append((arm, config.seed))
+            returns = -1.5, len(arm) + config.seed
+            finished(config.folder, *returns, facts=MADE, seed=config.seed, steps=config.steps)
+        return config.folder
 
-    monkeypatch.setattr(benchmark, "forgetting", forgetting)
+    monkeypatch.setattr(benchmark, "imitate", imitate)
     monkeypatch.setattr(
         "km_rl.side_by_side.ProcessPoolExecutor", lambda n, *_, **__: ThreadPoolExecutor(n)
     )
@@ -62,22 +68,21 @@ def test_what_has_ended_is_not_made_again_and_all_is_recorded(
             lines = list(csv.DictReader(file))
         assert [(line["step"], line["seed"]) for line in lines] == [
             ("0", "0"),
-            ("4096", "0"),
+            ("100", "0"),
             ("0", "2"),
-            ("4096", "2"),
+            ("100", "2"),
         ]
     assert rows["clean", "return"].seeds == 2
     assert rows["clean", "return"].command.startswith(
         "python scripts/forgetting.py --env Pendulum"
     )
-    for folder in ("runs", f"results/{NAME}"):
+    for folder in (f"runs/{NAME}", f"results/{NAME}"):
         assert (tmp_path / folder / "returns.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
     "changed, sentence",
     [
-        (["--bad", "2"], "was made with .*'bad': 3.*'bad': 2.*give another --run-dir"),
         (["--good", "0"], "--good is 0"),
         (["--good", "3"], "holds 2"),
         (["--steps", "4000"], "at least two rounds, 4096 steps"),
@@ -98,19 +103,6 @@ def test_other_settings_are_refused_before_anything_is_made(
     told = capsys.readouterr().err
     assert stopped.value.code == 2 and len(told.splitlines()) == 1 and made == before
     assert re.search(sentence, told)
-
-
-def test_a_kept_run_that_was_cut_off_is_told(
-    made: list[tuple[str, int]],
-    flags: list[str],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    script.main([*flags, "--seeds", "0"])
-    (tmp_path / "runs" / "clean-0.json").write_text("{")
-    with pytest.raises(SystemExit):
-        script.main([*flags, "--seeds", "0"])
-    assert "delete it, and it is made again" in capsys.readouterr().err
 
 
 def test_the_usual_experiment_has_the_short_name() -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from stable_baselines3 import PPO
 import agents.adversary as adversary
 from agents.cloning import Cloning
 from agents.config import GailConfig
-from agents.forgetting import ARMS, forgetting
+from agents.forgetting import ARMS, Planted
 from agents.gail import build, imitate
 from agents.generator import PPO_SETTINGS, PpoSettings
 from agents.logbook import RoundMeans
@@ -465,7 +466,8 @@ def test_what_was_planted_is_forgotten_half_way(
 
     monkeypatch.setattr(adversary.Adversary, "round", watched)
     config = _config(demos, tmp_path, steps=4 * ROUND, evaluate_every=2 * ROUND)
-    curve = forgetting(config, bad=1, arm=arm)
+    (run,) = read_runs([imitate(config, partial(Planted, arm=arm, bad=1))])
+    curve = run.curve("return/mean")
     assert list(curve.steps) == [0, 2 * ROUND, 4 * ROUND] and np.isfinite(curve.values).all()
     good, bad = 20, 10
     expected = {
@@ -476,8 +478,43 @@ def test_what_was_planted_is_forgotten_half_way(
     assert held == expected[arm]
 
 
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_what_was_forgotten_stays_so_when_a_run_goes_on(
+    rounds: int, demos: Path, tmp_path: Path
+) -> None:
+    config = _config(demos, tmp_path, steps=4 * ROUND).resolved()
+    task = load_task(config)
+
+    def imitator() -> Planted:
+        return Planted(config, task, RoundMeans(tmp_path), arm="forgotten", bad=1)
+
+    def shown(one: Planted) -> list[int]:
+        assert isinstance(one.net, KanervaRewardNet)
+        batches: Any = one.trainer._demo_data_loader
+        return [int(one.net.memory_state.expert_pairs), batches.data_loader.count]
+
+    first, then = imitator(), imitator()
+    assert shown(first) == [30, 30]
+    for _ in range(rounds):
+        first.round()
+    first.save(tmp_path)
+    then.resume(tmp_path)
+    assert shown(first) == shown(then) == [[30, 30], [20, 20], [20, 20]][rounds - 1]
+    then.round()
+    assert shown(then) == [20, 20]
+
+
+def test_a_run_in_which_something_else_is_planted_is_another(demos: Path, tmp_path: Path) -> None:
+    config = _config(demos, tmp_path)
+    imitate(config, partial(Planted, arm="planted", bad=1))
+    for arm, bad in (("planted", 2), ("forgotten", 1)):
+        with pytest.raises(InputError, match="another recipe than this version's"):
+            imitate(config, partial(Planted, arm=arm, bad=bad))
+
+
 def test_a_net_without_a_memory_cannot_forget(demos: Path, tmp_path: Path) -> None:
+    config = _config(demos, tmp_path, discriminator="mlp")
     with pytest.raises(InputError, match="BasicRewardNet cannot forget"):
-        forgetting(_config(demos, tmp_path, discriminator="mlp"), bad=1, arm="forgotten")
+        imitate(config, partial(Planted, arm="forgotten", bad=1))
     with pytest.raises(InputError, match="'dirty' is not one of clean, planted, forgotten"):
-        forgetting(_config(demos, tmp_path), bad=1, arm="dirty")
+        imitate(config, partial(Planted, arm="dirty", bad=1))

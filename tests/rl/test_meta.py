@@ -130,7 +130,8 @@ def test_memories_move_to_the_gpu() -> None:
     torch.testing.assert_close(net(rows.cuda()).cpu(), told, rtol=1e-3, atol=1e-3)
     net.observe(_pairs(20, -1.0))
     given = rows.cuda()[None]
-    net.logits_expert_is_high(given, given, given, left_out=True)
+    logits = net.logits_expert_is_high(given, given, torch.cat([given, given], 1), left_out=True)
+    assert logits.is_cuda and logits.isfinite().all()
 
 
 def test_a_memory_of_the_policy_keeps_its_history_and_fades_to_the_prior() -> None:
