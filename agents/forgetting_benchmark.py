@@ -61,7 +61,7 @@ class Forgetting:
     """Trajectories of a random policy that are planted."""
     steps: int = 1_000_000
     """Environment steps; the bad ones are forgotten half-way."""
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """A run of each arm with each."""
     workers: int = 1
     """Runs side by side."""

@@ -77,6 +77,7 @@ class Logbook(Run):
 
     def record(self, step: int, seconds: float, values: Mapping[str, float]) -> None:
         """Append one line, and the same numbers to TensorBoard; those not finite are left out."""
+        self.tell_sitting()
         finite = {name: float(x) for name, x in values.items() if math.isfinite(x)}
         line = {"step": step, "seconds": round(seconds, 3), **finite}
         with (self.folder / "metrics.jsonl").open("a") as file:

@@ -1,7 +1,7 @@
 """Plant bad demonstrations among good ones, forget them half-way, and see the return recover.
 
 python scripts/forgetting.py --workers 2
-python scripts/forgetting.py --demos FILE.npz --seeds 0 1 2 --record results
+python scripts/forgetting.py --demos FILE.npz --record results
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ from km_rl.results.spread import mean
 from km_rl.results.summary import Row, check, check_name, read, record, span
 
 ONE_BY_ONE = "seeds.png"
+TIME = "training_seconds"
 GAPS = (
     "bound_nats",
     FULL,
@@ -158,11 +159,12 @@ def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[R
     rows = []
     for setting, scored in settings.items():
         place = place_of(experiment, setting, scored)
-        made = provenance(scored, place)
         for metric in _measured(scored):
-            values = [one.numbers[metric] for one in scored]
-            rows.append(Row(experiment, setting, metric, *mean(values), len(values), *made))
-        hardware, command, commit = made
+            group = _timed(scored) if metric == TIME else scored
+            if values := [one.numbers[metric] for one in group]:
+                made = provenance(group, place)
+                rows.append(Row(experiment, setting, metric, *mean(values), len(values), *made))
+        hardware, command, commit = provenance(scored, place)
         made = (hardware, f"{command} && {evaluation(scored, place)}", commit)
         for exhibit, series, metric, values in over_seeds([one.experiments for one in scored]):
             names = (f"{experiment}-{exhibit}", ", ".join(filter(None, (setting, series))), metric)
@@ -174,6 +176,13 @@ def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[R
 def _measured(scored: Sequence[Scored]) -> list[str]:
     """The metrics that all of them have."""
     return [name for name in scored[0].numbers if all(name in one.numbers for one in scored)]
+
+
+def _timed(scored: Sequence[Scored]) -> list[Scored]:
+    """The runs whose times have a mean: all on one machine, the first that made a whole run."""
+    machines = [_about(one.run, "hardware") for one in scored]
+    first = next((machine for machine in machines if " + " not in machine), None)
+    return [one for one, machine in zip(scored, machines, strict=True) if machine == first]
 
 
 def _gaps(experiment: str, settings: Mapping[str, Sequence[Scored]], rival: str) -> list[Row]:

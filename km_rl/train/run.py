@@ -68,6 +68,9 @@ FREE = {
 """Settings that a resumed run may change: they do not alter what a training step computes, but for
 rounding, which the number of threads does."""
 
+SITTING = {"commit": "+", "hardware": " + ", "command": " && "}
+"""Facts that may differ where a run is gone on with, and what stands between two of one."""
+
 
 class Run:
     """An open run folder. Of several processes only the first writes to it.
@@ -92,6 +95,7 @@ class Run:
     ) -> None:
         self.folder, self.grows = Path(folder), grows
         self._grown: dict[str, Any] = {}
+        self._elsewhere: dict[str, Any] = {}
         self.writes = is_main_process()
         self._board: SummaryWriter | None = None
         self._lock: FileLock | None = None
@@ -123,12 +127,19 @@ class Run:
         """Append one line, and the same values to TensorBoard."""
         if not self.writes:
             return
+        self.tell_sitting()
         line = {"step": step, "images": images, "seconds": round(seconds, 3), **values}
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
+
+    def tell_sitting(self) -> None:
+        """Before the first new line of a resumed run: on what and by what code it goes on."""
+        if self._elsewhere:
+            self._keep(self._elsewhere)
+            self._elsewhere = {}
 
     def metrics(self) -> list[dict[str, Any]]:
         """Every line logged so far; a last line that was cut off is left out."""
@@ -182,9 +193,12 @@ class Run:
                     f"'{self.folder}' holds a run with {name} = {held!r} where this command has "
                     f"{given!r}: give another --run-dir (or --name), or delete the folder."
                 )
-        _check_recipe(self.folder, saved.get("about") or {}, about)
+        before = saved.get("about") or {}
+        _check_recipe(self.folder, before, about)
         if grown:
-            self._grown = {**saved, **grown, "about": _both(saved.get("about") or {}, about)}
+            self._grown = {**saved, **grown, "about": _both(before, about, SITTING)}
+        elif (both := _both(before, about, ("commit", "hardware"))) != before:
+            self._elsewhere = {**saved, "about": both}
 
     def _keep(self, config: Mapping[str, Any]) -> None:
         with written_beside(self.folder / "config.json") as beside:
@@ -203,12 +217,19 @@ def _check_recipe(folder: Path, made: Mapping[str, Any], making: Mapping[str, An
         )
 
 
-def _both(before: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+def _both(
+    before: Mapping[str, Any], about: Mapping[str, Any], names: Collection[str]
+) -> dict[str, Any]:
     """The facts of a run that was made in two sittings: of both, where they differ."""
     joined = dict(before)
-    for name, joint in (("commit", "+"), ("hardware", " + "), ("command", " && ")):
-        told = [*str(before.get(name) or "").split(joint), str(about.get(name) or "")]
-        joined[name] = joint.join(dict.fromkeys(filter(None, told))) or None
+    for name in names:
+        joint = SITTING[name]
+        told = [
+            *str(before.get(name) or "").split(joint),
+            *str(about.get(name) or "").split(joint),
+        ]
+        if told := list(dict.fromkeys(filter(None, told))):
+            joined[name] = joint.join(told)
     return joined
 
 

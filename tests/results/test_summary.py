@@ -117,8 +117,17 @@ def test_seeds_in_the_command(tmp_path: Path, seeds: list[int], tail: str, span:
 def test_several_commits_and_machines(runs: list[Path], tmp_path: Path) -> None:
     other = trained(tmp_path, "km", 2, about={"commit": "fed", "hardware": "a slide rule"})
     evaluated(other, [entry(str(other), 70.0)])
-    row = recorded([*runs, other])["km", "bound_nats"]
+    rows = recorded([*runs, other])
+    row, times = rows["km", "bound_nats"], rows["km", "training_seconds"]
     assert (row.commit, row.hardware) == ("0123456789abcdef+fed", "an abacus + a slide rule")
+    assert (row.seeds, times.seeds, times.hardware) == (3, 2, "an abacus")
+
+
+def test_a_time_of_two_machines_is_no_time(tmp_path: Path) -> None:
+    made = trained(tmp_path, "vae", 0, about={"hardware": "an abacus + a slide rule"})
+    evaluated(made, [entry(str(made), 1.0)])
+    rows = recorded([made])
+    assert ("vae", "bound_nats") in rows and ("vae", "training_seconds") not in rows
 
 
 def test_one_seed_has_no_interval(runs: list[Path]) -> None:

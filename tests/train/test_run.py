@@ -87,6 +87,20 @@ def test_lines_beyond_the_checkpoint_and_a_cut_off_line_are_dropped(tmp_path: Pa
     assert len(lines) == 3
 
 
+def test_a_run_that_goes_on_elsewhere_says_so_with_its_first_line(tmp_path: Path) -> None:
+    begun = {"commit": "abc", "hardware": "a core", "command": "python x", "torch": "2"}
+    Run(tmp_path, TINY, begun)
+    for code, hardware in (("abc", "a core"), ("abc", "a GPU"), ("def", "a core")):
+        again = Run(tmp_path, TINY, {**begun, "commit": code, "hardware": hardware})
+        again.start(0)
+        before = json.loads((tmp_path / "config.json").read_text())["about"]
+        again.log(1, 8, 0.5, {})
+        again.close()
+    assert before["commit"] == "abc" and before["hardware"] == "a core + a GPU"
+    told = json.loads((tmp_path / "config.json").read_text())["about"]
+    assert told == {**begun, "commit": "abc+def", "hardware": "a core + a GPU"}
+
+
 def test_a_run_is_trained_by_one_process_at_a_time(tmp_path: Path) -> None:
     run, again = Run(tmp_path, TINY), Run(tmp_path, TINY)
     run.start(0)
