@@ -179,5 +179,9 @@ class _Loop:
 
     def _progress_bar(self) -> Any:
         return progress_bar(
-            total=self.config.steps, initial=self.imitator.steps, unit="step", unit_scale=True
+            desc=self.config.folder.name,
+            total=self.config.steps,
+            initial=self.imitator.steps,
+            unit="step",
+            unit_scale=True,
         )

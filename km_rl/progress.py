@@ -10,9 +10,23 @@ from tqdm import tqdm
 
 TERMINAL_S, LOG_S = 0.5, 30
 """Seconds between two updates."""
+_usual: dict[str, int] = {}
+"""Options of every bar on a terminal."""
 
 
 def progress_bar(over: Iterable[Any] | None = None, **options: Any) -> Any:
     """A bar of `tqdm`, with its options, as wide as the terminal, that does not flood a log."""
-    seconds = TERMINAL_S if sys.stderr.isatty() else LOG_S
-    return tqdm(over, dynamic_ncols=True, mininterval=seconds, **options)
+    own: dict[str, Any] = {"mininterval": LOG_S}
+    if sys.stderr.isatty():
+        own = {"mininterval": TERMINAL_S, **_usual}
+    return tqdm(over, dynamic_ncols=True, **own, **options)
+
+
+def stand_on_line(line: int, lock: Any) -> None:
+    """Draw this process's bars on a line of the terminal of their own, below others'.
+
+    Args:
+        lock: of all processes that draw there, held while a bar is drawn.
+    """
+    tqdm.set_lock(lock)
+    _usual["position"] = line

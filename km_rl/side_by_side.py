@@ -1,4 +1,4 @@
-"""Runs side by side, each in a process of its own."""
+"""Runs side by side, each in a process of its own, with its progress on a line of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
-from typing import TypeVar
+from multiprocessing.sharedctypes import Synchronized
+from typing import Any, TypeVar
+
+from km_rl.progress import stand_on_line
 
 Job = TypeVar("Job")
 Make = Callable[[Job], object]
@@ -32,7 +35,8 @@ def side_by_side(make: Make[Job], jobs: Iterable[Job], workers: int) -> Iterator
     waiting = iter(jobs)
     running: dict[Future[object], Job] = {}
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, initializer=_end_with_parent) as pool:
+    shared = spawn.Value("i", 0), spawn.RLock()
+    with ProcessPoolExecutor(workers, spawn, initializer=_begin, initargs=shared) as pool:
         while True:
             for job in islice(waiting, workers - len(running)):
                 running[pool.submit(_do, make, job)] = job
@@ -53,7 +57,11 @@ def _do(make: Make[Job], job: Job) -> None:
             os._exit(1)
 
 
-def _end_with_parent() -> None:
+def _begin(begun: Synchronized[int], lock: Any) -> None:
+    """A process: it ends with its parent, and its bars have the next line."""
+    with begun.get_lock():
+        line, begun.value = begun.value, begun.value + 1
+    stand_on_line(line, lock)
     threading.Thread(target=_terminate_after_parent, daemon=True).start()
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import threading
+from io import StringIO
 
-from km_rl.progress import LOG_S, TERMINAL_S, progress_bar
+import pytest
+from tqdm import tqdm
+
+from km_rl import progress
+from km_rl.progress import LOG_S, TERMINAL_S, progress_bar, stand_on_line
 
 
 @pytest.mark.parametrize(("terminal", "seconds"), [(True, TERMINAL_S), (False, LOG_S)])
@@ -14,3 +19,22 @@ def test_a_log_is_not_flooded(
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
     with progress_bar(range(3), unit="step") as bar:
         assert (bar.mininterval, bar.total, list(bar)) == (seconds, 3, [0, 1, 2])
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("screen", [Terminal, StringIO])
+def test_bars_of_several_processes_stand_below_one_another_on_a_terminal_alone(
+    screen: type[StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_usual", {})
+    monkeypatch.setattr("sys.stderr", seen := screen())
+    before = tqdm.get_lock()
+    stand_on_line(2, threading.RLock())
+    with progress_bar(range(3), unit="step") as bar:
+        list(bar)
+    tqdm.set_lock(before)
+    assert seen.getvalue().startswith("\n\n\r" if screen is Terminal else "\r")

@@ -123,6 +123,7 @@ class _Loop:
     def progress_bar(self) -> Any:
         """A bar that starts where the run is; silent in all processes but the first."""
         return progress_bar(
+            desc=self.run.folder.name,
             total=self.recipe.steps,
             initial=self.progress.step,
             unit="step",
