@@ -233,11 +233,15 @@ def seeds(models: Mapping[str, Sequence[Line]], x: str, y: str) -> Figure:
         for label, each in models.items():
             colour = COLOURS.get(label) or next(others)
             for number, line in enumerate(each):
-                named = None if number else f"{label} ({len(each)} seeds)"
+                named = None if number else f"{label} ({_count(each)})"
                 axes.plot(*line, lw=1, alpha=0.8, color=colour, label=named)
         axes.set(xlabel=x, ylabel=y)
         axes.legend(loc="best")
     return figure
+
+
+def _count(lines: Sequence[Line]) -> str:
+    return "1 seed" if len(lines) == 1 else f"{len(lines)} seeds"
 
 
 def dots(values: Mapping[str, Sequence[float]], x: str) -> Figure:

@@ -17,11 +17,10 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
 from km_rl.results.layouts import LABELS, NOTES, PIVOTS, RETURNS, Pivot
 from km_rl.results.spread import FEWEST
-from km_rl.results.summary import Row, spanned
+from km_rl.results.summary import Row, told_once
 
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(r"<!-- results: (\S+) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S)
-SEEDS = re.compile(r"--seed (\S+)")
 FOLDED = """<details><summary>Commands{}</summary>
 
 ```sh
@@ -223,22 +222,12 @@ def _provenance(rows: Sequence[Row]) -> str:
 
 
 def _folded(made: Sequence[str]) -> str:
-    """The commands, each once and none of whose seeds are among those of another."""
-    commands = list(dict.fromkeys(one for command in made for one in command.split(" && ")))
-    kept = [one for one in commands if not any(_within(one, other) for other in commands)]
+    kept = told_once(made)
     words = " ".join(kept).split()
     short = ["0..2 for 0, 1 and 2, a command each"] * any(".." in word for word in words)
     short += ["DIR for the folder of the data"] * ("DIR" in words)
     told = f" ({', '.join(short)})" if short else ""
     return FOLDED.format(told, "\n".join(kept))
-
-
-def _within(one: str, other: str) -> bool:
-    """Whether one is the other but for fewer seeds."""
-    mine, more = SEEDS.search(one), SEEDS.search(other)
-    if mine is None or more is None or SEEDS.sub("", one) != SEEDS.sub("", other):
-        return False
-    return set(spanned(mine[1])) < set(spanned(more[1]))
 
 
 def _short(commit: str) -> str:

@@ -24,6 +24,7 @@ from km_rl.evaluate.csv_file import number, write_csv
 SUMMARY = "summary.csv"
 WAIT = 60.0
 """Seconds for another process to be done with the summary."""
+SEEDS = re.compile(r"--seed (\S+)")
 FILES = (".npz", ".safetensors")
 """Endings of files that a command names without their folder."""
 
@@ -179,6 +180,20 @@ def spanned(seeds: str) -> list[int]:
     if len(ends) == 2:
         return list(range(int(ends[0]), int(ends[1]) + 1))
     return [int(seed) for seed in seeds.split(",")]
+
+
+def told_once(made: Iterable[str]) -> list[str]:
+    """The commands of some rows, each once and none of whose seeds are among those of another."""
+    commands = list(dict.fromkeys(one for command in made for one in command.split(" && ")))
+    return [one for one in commands if not any(_within(one, other) for other in commands)]
+
+
+def _within(one: str, other: str) -> bool:
+    """Whether one is the other but for fewer seeds."""
+    mine, more = SEEDS.search(one), SEEDS.search(other)
+    if mine is None or more is None or SEEDS.sub("", one) != SEEDS.sub("", other):
+        return False
+    return set(spanned(mine[1])) < set(spanned(more[1]))
 
 
 def check_name(experiment: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from km_rl.errors import written_beside
 from km_rl.results.claims import CLAIMS, Claim, NotMeasured, Numbers
-from km_rl.results.summary import Row
+from km_rl.results.summary import Row, told_once
 
 ALWAYS = ("omniglot-images-dynamic", "strokes")
 """Experiments that are shown even where nothing was measured."""
@@ -84,10 +84,10 @@ def _line(
     except NotMeasured:
         return ["not measured", f"`{command_for(experiment)}`", "", ""], []
     seeds = sorted({row.seeds for row in numbers.used})
-    commands = [one for row in numbers.used for one in row.command.split(" && ")]
+    commands = told_once(row.command for row in numbers.used)
     told = [f"**{found.verdict}**", found.numbers, _figure(folder, experiment, claim.figure)]
     span = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    return [*told, span], list(dict.fromkeys(commands))
+    return [*told, span], commands
 
 
 def _figure(folder: Path, experiment: str, name: str) -> str:
