@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from agents.runs import Curve
+from agents.runs import Curve, Imitation
 from km_rl.evaluate.figures import COLOURS, OTHER_COLOURS, STYLE, WIDTH
 from km_rl.results.spread import FEWEST, mean
 
@@ -23,6 +23,11 @@ MARKS = {"expert": (0, (5, 2)), "random policy": (0, (1, 2))}
 OWN = {"expert": PALETTE[0], "policy": PALETTE[1]}
 """Whose value it is, to its colour."""
 MOST_POINTS = 300
+
+
+def marks(run: Imitation) -> dict[str, float | None]:
+    """The returns to mark that were recorded when the run began."""
+    return {name: run.fact(f"{name.partition(' ')[0]}_return") for name in MARKS}
 
 
 def returns(

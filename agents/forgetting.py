@@ -12,6 +12,7 @@ Three imitators, alike but for what they are shown:
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ class Planted(Adversary):
 
     @property
     def recipe(self) -> dict[str, Any]:
-        own = {"arm": self.arm, "bad": self.bad}
+        good = b"".join(rows.tobytes() for rows in self.good.values())
+        own = {"arm": self.arm, "bad": self.bad, "good": hashlib.sha256(good).hexdigest()}
         if self.arm == "forgotten":
             own["forgets_after"] = self.config.steps / 2
         return {**super().recipe, **own}

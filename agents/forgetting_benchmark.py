@@ -187,9 +187,7 @@ def _lines(group: Sequence[Imitation]) -> list[list[str]]:
 
 def _draw(runs: Runs, benchmark: Forgetting, path: Path) -> None:
     """The mean return of each arm against steps, the moment of forgetting marked."""
-    first = runs[ARMS[0]][0]
-    marks = {name: first.fact(f"{name.partition(' ')[0]}_return") for name in figures.MARKS}
-    drawn = figures.returns(_curves(runs), marks)
+    drawn = figures.returns(_curves(runs), figures.marks(runs[ARMS[0]][0]))
     drawn.axes[0].axvline(benchmark.steps / 2, color="#777777", lw=1, ls=(0, (1, 4)))
     with written_beside(path) as beside:
         beside.write_bytes(png(drawn))

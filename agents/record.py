@@ -170,8 +170,7 @@ def _figure(points: Mapping[str, Sequence[Point]], first: Imitation) -> figures.
     curves = {setting: _curves(said) for setting, said in points.items()}
     if "bc" in curves:
         curves["bc"] = [curve.end for curve in curves["bc"]]
-    marks = {name: first.fact(f"{name.partition(' ')[0]}_return") for name in figures.MARKS}
-    return figures.returns(dict(sorted(curves.items(), key=_memory_first)), marks)
+    return figures.returns(dict(sorted(curves.items(), key=_memory_first)), figures.marks(first))
 
 
 def _memory_first(item: tuple[str, object]) -> tuple[bool, str]:

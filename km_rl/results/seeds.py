@@ -159,12 +159,13 @@ def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[R
     rows = []
     for setting, scored in settings.items():
         place = place_of(experiment, setting, scored)
+        made = provenance(scored, place)
         for metric in _measured(scored):
             group = _timed(scored) if metric == TIME else scored
             if values := [one.numbers[metric] for one in group]:
-                made = provenance(group, place)
-                rows.append(Row(experiment, setting, metric, *mean(values), len(values), *made))
-        hardware, command, commit = provenance(scored, place)
+                by = made if group is scored else provenance(group, place)
+                rows.append(Row(experiment, setting, metric, *mean(values), len(values), *by))
+        hardware, command, commit = made
         made = (hardware, f"{command} && {evaluation(scored, place)}", commit)
         for exhibit, series, metric, values in over_seeds([one.experiments for one in scored]):
             names = (f"{experiment}-{exhibit}", ", ".join(filter(None, (setting, series))), metric)

@@ -224,10 +224,7 @@ def _both(
     joined = dict(before)
     for name in names:
         joint = SITTING[name]
-        told = [
-            *str(before.get(name) or "").split(joint),
-            *str(about.get(name) or "").split(joint),
-        ]
+        told = [*str(before.get(name) or "").split(joint), str(about.get(name) or "")]
         if told := list(dict.fromkeys(filter(None, told))):
             joined[name] = joint.join(told)
     return joined

@@ -504,12 +504,19 @@ def test_what_was_forgotten_stays_so_when_a_run_goes_on(
     assert shown(then) == [20, 20]
 
 
-def test_a_run_in_which_something_else_is_planted_is_another(demos: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_shown_something_else_is_another(
+    demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = _config(demos, tmp_path)
     imitate(config, partial(Planted, arm="planted", bad=1))
     for arm, bad in (("planted", 2), ("forgotten", 1)):
         with pytest.raises(InputError, match="another recipe than this version's"):
             imitate(config, partial(Planted, arm=arm, bad=bad))
+    task = load_task(config.resolved())
+    task.demonstrations["acts"][0] += 1
+    monkeypatch.setattr("agents.gail.load_task", lambda _: task)
+    with pytest.raises(InputError, match=r"another recipe than this version's \(good\)"):
+        imitate(config, partial(Planted, arm="planted", bad=1))
 
 
 def test_a_net_without_a_memory_cannot_forget(demos: Path, tmp_path: Path) -> None:
