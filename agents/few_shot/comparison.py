@@ -3,7 +3,8 @@
 What was measured lies in ``measured.jsonl`` beside the trained discriminators, so the same command
 goes on where an interrupted one stood: a line for each metric of a discriminator, with a value for
 each held-out task, and for each agent, with its true return at every step where it was measured.
-Beside it, in ``policies/``, are the policies.
+Beside it, in ``policies/``, are the policies. What is recorded has such a file among the results,
+whose lines are not measured again wherever they were measured.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ from km_rl.train.run import commit, commit_to_record, hardware
 
 POLICY_PAIRS, QUERIES = 256, 256
 """Pairs of the policy that a discriminator is told in a test, and of each to be told apart."""
+MEASURED = "measured.jsonl"
 SEEDLESS = ("knn", ORACLE)
 """Nothing in them is drawn, so they are examined with the first seed alone."""
 
@@ -86,6 +88,7 @@ class Comparison:
 
     def __init__(self, config: FewShotConfig) -> None:
         config.validate()
+        recorded = config.record and config.record / config.experiment / MEASURED
         self.config = config = config.resolved()
         assert config.steps is not None, "steps that are resolved"
         self.steps = config.steps
@@ -104,7 +107,8 @@ class Comparison:
         most = max(*config.auc_pairs, config.pairs)
         self.exam = examination(self.family, most, POLICY_PAIRS, QUERIES)
         self.folder = config.run_dir / "few-shot" / config.family
-        self.notes = Notes(self.folder / "measured.jsonl")
+        here = self.folder / MEASURED
+        self.notes = Notes(recorded or here, here)
         self.commit = (commit() or "") if config.record is None else commit_to_record()
 
     def measure(self, tell: Callable[[str], None] = spoken) -> list[Point]:

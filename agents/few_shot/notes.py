@@ -2,6 +2,7 @@
 
 A line of JSON for each thing: under ``of`` all that it depends on, under ``commit`` the code that
 had a part in it (joined by a plus), under ``hardware`` where it was measured, and what was found.
+Results hold such a file too, so that a comparison may be made on several machines.
 """
 
 from __future__ import annotations
@@ -21,15 +22,25 @@ class Notes:
 
     Args:
         path: of the file; its folder is made when the first line is.
+        other: another such file, whose lines are copied when they are asked for.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, other: Path | None = None) -> None:
         self.path = path
         self._lines = {_name(line["of"]): line for line in _read(path)}
+        elsewhere = _read(other) if other is not None else []
+        self._elsewhere = {_name(line["of"]): line for line in elsewhere}
 
     def of(self, what: Mapping[str, Any]) -> Line | None:
-        """The line of exactly this; None where there is none."""
-        return self._lines.get(_name(what))
+        """The line of exactly this; None where there is none.
+
+        Raises:
+            InputError: as `add`, where it is to be copied.
+        """
+        name = _name(what)
+        if name not in self._lines and name in self._elsewhere:
+            self._append(self._elsewhere[name])
+        return self._lines.get(name)
 
     def add(self, what: Mapping[str, Any], found: Mapping[str, Any]) -> Line:
         """Append a line, and return it as it is read back.
@@ -38,6 +49,10 @@ class Notes:
             InputError: the file cannot be written.
         """
         line = json.loads(json.dumps({"of": what, **found}))
+        self._append(line)
+        return line
+
+    def _append(self, line: Line) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a+b") as file:
@@ -48,8 +63,7 @@ class Notes:
             raise InputError(
                 f"'{self.path}' cannot be written ({error.strerror}): give another --run-dir."
             ) from error
-        self._lines[_name(what)] = line
-        return line
+        self._lines[_name(line["of"])] = line
 
 
 def _name(what: Mapping[str, Any]) -> str:

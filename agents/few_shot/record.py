@@ -5,13 +5,17 @@
     results/
     ├── summary.csv                 see `km_rl.results.summary`
     └── few-shot-<family>/          (and what else is not the usual, see `agents.few_shot.config`)
-        ├── <setting>.csv           step,pairs,metric,value,seed,task: all that was measured
+        ├── measured.jsonl          all that was measured, see `agents.few_shot.notes`
+        ├── <setting>.csv           step,pairs,metric,value,seed,task: the same as a table
         ├── auc.png                 AUC against pairs of a held-out expert
         ├── returns.png             scores of agents against environment steps
         └── strip.png               of HalfCheetah: agents at work, see `agents.few_shot.film`
 
-A setting's file and the figures are written anew: record all with one command. ``step`` is how
-far an agent was, so that its file holds the whole curve of ``return``; 0 where there is no agent.
+A setting's file and the figures are written anew: record all with one command, which measures what
+is not in ``measured.jsonl`` yet, so it may be stopped and go on on another machine. ``step`` is
+how far an agent was, so that its file holds the whole curve of ``return``; 0 where there is no
+agent.
+
 The metrics of a setting in summary.csv; intervals by Student's t over seeds, each with all its
 tasks, see `km_rl.results.spread.across_tasks`. What has no seed, ``knn`` and ``oracle``, is
 examined once and has no interval:

@@ -192,6 +192,10 @@ def test_the_script_compares_goes_on_and_records(
     assert found["kanerva", "return"].value == pytest.approx(score, abs=1e-4)
     for name in ("auc.png", "returns.png"):
         assert (place / name).stat().st_size > 1000
+    elsewhere = [*flags, "--record", str(tmp_path), "--run-dir", str(tmp_path / "elsewhere")]
+    script.main(elsewhere)
+    assert {row[1:3]: row for row in read(tmp_path)} == found
+    assert (place / "measured.jsonl").read_text() == lines
     config = FewShotConfig(preset="debug", run_dir=tmp_path, agents=("kanerva", "bc", "knn"))
     assert list(Comparison(config).filmed()) == ["kanerva", "bc"]
     assert not Comparison(replace(config, pairs=17)).filmed()
@@ -268,6 +272,17 @@ def test_lines_are_appended_and_one_that_was_cut_off_is_measured_again(tmp_path:
     found = Notes(path).of({"a": 2})
     assert found is not None and found["values"] == [3.5]
     assert path.read_text().startswith(whole[:-5] + "\n")
+
+
+def test_lines_of_another_file_are_copied_when_they_are_asked_for(tmp_path: Path) -> None:
+    here, recorded = tmp_path / "here.jsonl", tmp_path / "recorded.jsonl"
+    for n in (1, 2):
+        Notes(here).add({"a": n}, {"values": [n]})
+    notes = Notes(recorded, here)
+    assert notes.of({"a": 2}) == {"of": {"a": 2}, "values": [2]} and notes.of({"a": 3}) is None
+    assert notes.of({"a": 2}) is not None
+    assert recorded.read_text() == here.read_text().splitlines(keepends=True)[1]
+    assert Notes(here, here).of({"a": 1}) is not None and len(here.read_text().splitlines()) == 2
 
 
 def test_a_trial_has_a_name_of_its_own() -> None:
