@@ -1,6 +1,6 @@
 """Record finished runs in results/, or write the tables and the verdicts from there.
 
-Every seed of every model of one experiment is given at once, evaluated before:
+Give evaluated runs of one experiment; the seeds and models that were recorded earlier stay:
 
     python scripts/results.py runs/paper-omniglot-{km,vae}-{0,1,2}
     python scripts/results.py runs/two-classes-* --experiment omniglot-2classes

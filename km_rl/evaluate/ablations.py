@@ -22,7 +22,7 @@ def ablations(runs: Sequence[Run], scores: Sequence[Score]) -> Exhibit:
     values: dict[str, list[float]] = {}
     points = []
     for run, score in zip(runs, scores, strict=True):
-        series, nats = variant(runs[0], run), score.nats["bound_nats"]
+        series, nats = variant(runs[0].config, run.config), score.nats["bound_nats"]
         values.setdefault(name := series or "as it is", []).append(nats)
         points.append(Point(run.label, series, list(values).index(name), "bound_nats", nats))
     return Exhibit(

@@ -94,17 +94,6 @@ def over_seeds(seeds: Sequence[Measured]) -> Iterator[tuple[str, str, str, list[
             yield (*names, values)
 
 
-def write_curves(place: Path, runs: Sequence[tuple[str, int, Measured]]) -> list[Path]:
-    """A file for each exhibit with the numbers of all runs, each a setting, a seed and numbers."""
-    lines: dict[str, list[list[str]]] = {}
-    for setting, seed, numbers in runs:
-        for exhibit, points in numbers.items():
-            mine = lines.setdefault(exhibit, [])
-            mine += [[*_cells(setting, *point), str(seed)] for point in points]
-    header = ("setting", *Point._fields[1:], "seed")
-    return [write_csv(place / f"{name}.csv", header, rows) for name, rows in lines.items()]
-
-
 def _cells(label: str, series: str, x: float | None, metric: str, value: float) -> list[str]:
     return [label, series, "" if x is None else number(x), metric, number(value)]
 

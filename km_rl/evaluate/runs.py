@@ -121,19 +121,17 @@ class Run(NamedTuple):
         return next((row[name] for row in reversed(self.metrics) if name in row), None)
 
 
-def variant(first: Run, run: Run) -> str:
-    """In which of the `VARIED` settings a run differs from the first: ``slots=16``, or nothing."""
+def variant(usual: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """In which of the `VARIED` settings a run differs from the usual: ``slots=16``, or nothing."""
     return ", ".join(
-        f"{name}={run.config.get(name)}"
-        for name in VARIED
-        if run.config.get(name) != first.config.get(name)
+        f"{name}={config.get(name)}" for name in VARIED if config.get(name) != usual.get(name)
     )
 
 
 def variants(runs: Sequence[Run]) -> bool:
     """Whether these are machines that differ in a part, rather than rivals or seeds."""
     alike = all(run.kind == "km" for run in runs)
-    return alike and any(variant(runs[0], run) for run in runs[1:])
+    return alike and any(variant(runs[0].config, run.config) for run in runs[1:])
 
 
 def read_runs(folders: Sequence[str | Path]) -> list[Run]:

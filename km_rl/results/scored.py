@@ -9,10 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from km_rl.core.episodic import EpisodicModel
 from km_rl.errors import InputError
 from km_rl.evaluate.evaluation import ABLATIONS, EVALUATION
 from km_rl.evaluate.exhibit import Measured
-from km_rl.evaluate.runs import VARIED, Run, read_runs, variant
+from km_rl.evaluate.runs import MODELS, VARIED, Metrics, Run, variant
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, DISTORTION, PRICED
 
 NATS = tuple(COLUMNS.values())
@@ -34,52 +35,134 @@ BY_MODEL = frozenset(
 step size, as a rival may have one that suits it. Models with a memory have the same slots."""
 
 
-Found = tuple[dict[str, float], Measured, int | None, str | None]
-"""What `Scored` has of an evaluation."""
+CURVES = (
+    "bits_per_dim",
+    "bound_nats",
+    "bound_with_kl_memory_nats",
+    "kl_y_nats",
+    "kl_z_nats",
+    "kl_memory_nats",
+    "reconstruction_nats",
+)
+"""Of the test set, that are kept of a training."""
+MOST_STEPS = 60
+"""Points of a curve that are kept."""
+Logged = tuple[int, str, float]
+"""A step, a metric and its value."""
 
 
-class Scored(NamedTuple):
-    """A finished run with what its model is worth, by metric.
+class Found(NamedTuple):
+    """What `Scored` has of an evaluation."""
 
-    Attributes:
-        experiments: its numbers in the paper's experiments, where they were made.
-        limit: how many test images those were limited to, if at all.
-        commit: of the code that evaluated it, if that was known.
-    """
-
-    run: Run
-    seed: int
     numbers: Mapping[str, float]
     experiments: Measured
     limit: int | None
     commit: str | None
 
 
-def by_setting(folders: Sequence[str | Path], ablations: bool = False) -> dict[str, list[Scored]]:
-    """The runs of each kind by seed, the machines first; of ablations, those of each variant."""
-    runs = read_runs(folders)
+class Scored(NamedTuple):
+    """A finished run with what its model is worth, by metric.
+
+    Attributes:
+        told: the run in a sentence: its folder, or that it was recorded before.
+        name: its folder's, without the way there.
+        setting: its kind, and of an ablation the part that differs: ``km, slots=16``.
+        config: its settings.
+        curves: step, metric and value of what was logged of it, thinned.
+        numbers: by metric.
+        experiments: its numbers in the paper's experiments, where they were made.
+        limit: how many test images those were limited to, if at all.
+        commit: of the code that evaluated it, if that was known.
+    """
+
+    told: str
+    name: str
+    kind: str
+    setting: str
+    seed: int
+    config: Mapping[str, Any]
+    curves: Sequence[Logged]
+    numbers: Mapping[str, float] = {}
+    experiments: Mapping[str, Sequence[Any]] = {}
+    limit: int | None = None
+    commit: str | None = None
+
+    @property
+    def remembers(self) -> bool:
+        """Whether its model has a memory."""
+        return issubclass(MODELS[self.kind], EpisodicModel)
+
+
+def by_setting(
+    runs: Sequence[Run], ablations: bool = False, recorded: Sequence[Scored] = ()
+) -> dict[str, list[Scored]]:
+    """Runs and those that were recorded before, of each kind by seed, the machines first.
+
+    Of ablations it is those of each variant. Of a setting and a seed that both have, the run
+    counts.
+    """
     for run in runs:
         _check_finished(run)
         if ablations:
             _check_machine(run)
-        _check_like(runs[0], run, VARIED if ablations else ())
-        _check_like(next(o for o in runs if o.kind == run.kind), run, VARIED if ablations else ())
+    usual = next((one.config for one in recorded if one.setting == one.kind), runs[0].config)
+    made = [_of(run, usual if ablations else run.config) for run in runs]
+    given = {(one.setting, one.seed) for one in made}
+    others = [one for one in recorded if (one.setting, one.seed) not in given]
+    _check_alike([*others, *made])
+    found = zip(made, _numbers(runs, ablations), strict=True)
+    every = [one._replace(**numbers._asdict()) for one, numbers in found] + others
     settings: dict[str, list[Scored]] = {}
-    for run, found in zip(runs, _numbers(runs, ablations), strict=True):
-        setting = ", ".join(filter(None, (run.kind, variant(runs[0], run) if ablations else "")))
-        one = Scored(run, _setting(run, "seed"), *found)
-        settings.setdefault(setting, []).append(one)
+    for one in sorted(every, key=_order):
+        settings.setdefault(one.setting, []).append(one)
     for scored in settings.values():
         scored.sort(key=lambda one: one.seed)
         _check_seeds(scored)
     return settings
 
 
+def _of(run: Run, usual: Mapping[str, Any]) -> Scored:
+    """A run without its numbers, called after what in it is not usual."""
+    setting = ", ".join(filter(None, (run.kind, variant(usual, run.config))))
+    about = str(run.folder), run.folder.name, run.kind, setting, _setting(run, "seed")
+    return Scored(*about, run.config, logged(run.metrics))
+
+
+def _order(one: Scored) -> tuple[int, bool]:
+    """The machine first, and each kind before what differs from it in a part."""
+    return list(MODELS).index(one.kind), one.setting != one.kind
+
+
+def _check_alike(every: Sequence[Scored]) -> None:
+    """Refuse runs that differ from the first, or from the first of their kind."""
+    first: dict[str, Scored] = {}
+    for one in sorted(every, key=_order):
+        for other in (next(iter(first.values()), one), first.setdefault(one.kind, one)):
+            _check_like(other, one, VARIED if one.setting != one.kind else ())
+
+
+def logged(metrics: Sequence[Metrics]) -> list[Logged]:
+    """The test set's terms and the bound in training, thinned."""
+    found: list[Logged] = []
+    for metric in ("train/bits_per_dim", "train/bound", *(f"test/{name}" for name in CURVES)):
+        points = [(row["step"], row[metric]) for row in metrics if metric in row]
+        found += [(int(step), metric, value) for step, value in thinned(points)]
+    return found
+
+
+def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most `MOST_STEPS` of the points, evenly apart, with the first and the last."""
+    if len(points) <= MOST_STEPS:
+        return list(points)
+    apart = (len(points) - 1) / (MOST_STEPS - 1)
+    return [points[round(apart * i)] for i in range(MOST_STEPS)]
+
+
 def _check_seeds(scored: Sequence[Scored]) -> None:
     for one, other in pairwise(scored):
         if one.seed == other.seed:
             raise InputError(
-                f"'{one.run.folder}' and '{other.run.folder}' are both {one.run.kind} with seed "
+                f"'{one.told}' and '{other.told}' are both {one.kind} with seed "
                 f"{one.seed}: give one run of each seed."
             )
 
@@ -101,23 +184,24 @@ def _check_machine(run: Run) -> None:
         )
 
 
-def _check_like(first: Run, run: Run, varied: Sequence[str] = ()) -> None:
+def _check_like(first: Scored, one: Scored, varied: Sequence[str] = ()) -> None:
     """Refuse settings that differ, but for those in which they may."""
-    free = _free(first, run) | set(varied)
-    for name in sorted((first.config.keys() | run.config.keys()) - free):
-        mine, theirs = first.config.get(name), run.config.get(name)
+    free = _free(first, one) | set(varied)
+    for name in sorted((first.config.keys() | one.config.keys()) - free):
+        mine, theirs = first.config.get(name), one.config.get(name)
         if mine != theirs:
             raise InputError(
-                f"'{first.folder}' was trained with {name}={mine} and '{run.folder}' with "
-                f"{name}={theirs}: give runs that differ in nothing but model and seed."
+                f"'{first.told}' was trained with {name}={mine} and '{one.told}' with "
+                f"{name}={theirs}: give runs that differ in nothing but model and seed, or "
+                f"another --experiment."
             )
 
 
-def _free(first: Run, run: Run) -> frozenset[str]:
+def _free(first: Scored, one: Scored) -> frozenset[str]:
     """Settings in which these two may differ."""
-    if run.kind == first.kind:
+    if one.kind == first.kind:
         return FREE
-    both_remember = first.episodic is not None and run.episodic is not None
+    both_remember = first.remembers and one.remembers
     return FREE | BY_MODEL - ({"slots"} if both_remember else set())
 
 
@@ -207,4 +291,4 @@ def _complete(run: Run, entries: Mapping[Path, Mapping[str, Any]]) -> Found | No
         return None
     more = {name: entry[name] for name in OPTIONAL if name in entry}
     numbers = {metric: entry[key] for metric, key in keys.items()} | more
-    return numbers, entry.get("experiments", {}), entry["limit"], entry["commit"]
+    return Found(numbers, entry.get("experiments", {}), entry["limit"], entry["commit"])

@@ -3,12 +3,13 @@
 What is written::
 
     results/
-    ├── summary.csv                     a mean and an interval for each metric, see `summary`
-    └── <experiment>/
-        ├── <setting>.csv               curves: step,metric,value,seed (unit: the metric's)
-        ├── <exhibit>.csv               numbers behind figures, see `exhibit`
-        ├── seeds.png                   the bound of every seed, one by one
-        └── *.png                       the figures of the first machine's report
+    ├── summary.csv     a mean and an interval for each metric, see `summary`
+    └── <experiment>/   every run's numbers, see `kept`
+        ├── seeds.png   the bound of every seed, one by one
+        └── *.png       the figures of the first machine's report
+
+Seeds that were recorded before and are not among the runs stay, so that an experiment can be made
+in several sittings, on several machines.
 
 A setting is a kind of model, ``km`` or ``vae``; where the machine and another are given,
 ``km-under-vae`` is the difference of their bounds, seed by seed: the paper's, and the full one.
@@ -16,21 +17,19 @@ A setting is a kind of model, ``km`` or ``vae``; where the machine and another a
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate import figures
-from km_rl.evaluate.csv_file import write_csv
 from km_rl.evaluate.evaluation import ABLATIONS
-from km_rl.evaluate.exhibit import over_seeds, write_curves
+from km_rl.evaluate.exhibit import over_seeds
 from km_rl.evaluate.figures import Line, png
-from km_rl.evaluate.runs import USUAL, Run
+from km_rl.evaluate.runs import USUAL, Run, read_runs
 from km_rl.evaluate.table import FULL
-from km_rl.results.kept import copy_pictures, curves
-from km_rl.results.scored import Scored, by_setting
+from km_rl.results.kept import bare, copy_pictures, file_name, read_curves, read_kept, write_kept
+from km_rl.results.scored import Logged, Scored, by_setting
 from km_rl.results.spread import mean
 from km_rl.results.summary import Row, check, check_name, read, record, span
 
@@ -53,7 +52,7 @@ def record_runs(
     experiment: str | None = None,
     ablations: bool = False,
 ) -> list[Path]:
-    """Write the results of one experiment from all its runs, the summary last.
+    """Write the results of one experiment from its runs, the summary last.
 
     Args:
         folders: finished run folders that `report` has evaluated, in any order.
@@ -68,46 +67,58 @@ def record_runs(
 
     Raises:
         InputError: runs that cannot be read, are unfinished, have not been evaluated or differ
-            in a setting; a folder that cannot be written.
+            in a setting, from each other or from those recorded before; a folder that cannot be
+            written.
     """
-    settings = by_setting(folders, ablations)
-    first = next(iter(settings.values()))[0].run
-    experiment = experiment or name_of(first)
+    runs = read_runs(folders)
+    experiment = experiment or name_of(runs[0])
     check_name(experiment)
-    _check_data(experiment, first)
+    _check_data(experiment, runs[0])
+    place = Path(results) / experiment
+    settings = by_setting(runs, ablations, read_kept(place))
     rows = summary(experiment, settings)
     check(rows, read(results))
-    place = Path(results) / experiment
-    header = ("step", "metric", "value", "seed")
-    written = []
-    for setting, scored in settings.items():
-        lines = [line for one in scored for line in curves(one)]
-        written.append(write_csv(place / f"{file_name(setting)}.csv", header, lines))
-    all_runs = [(name, one.seed, one.experiments) for name in settings for one in settings[name]]
-    written += write_curves(place, all_runs)
-    report = first.folder / (ABLATIONS if ablations else "")
-    written += [*copy_pictures(report, place), one_by_one(settings, place / ONE_BY_ONE)]
-    return [*written, record(rows, results)]
+    written = write_kept(place, settings)
+    first = next(iter(settings.values()))[0]
+    for run in runs:
+        if str(run.folder) == first.told:
+            written += copy_pictures(run.folder / (ABLATIONS if ablations else ""), place)
+    return [*written, one_by_one(settings, place), record(rows, results)]
 
 
-def one_by_one(settings: Mapping[str, Sequence[Scored]], path: Path) -> Path:
-    """Draw every seed's bound on the test set against the images it has seen; returns the path."""
-    runs = [one.run for scored in settings.values() for one in scored]
+def one_by_one(settings: Mapping[str, Sequence[Scored]], place: Path) -> Path:
+    """Draw the bound of every seed in a folder on the test set against the images it has seen.
+
+    Returns:
+        The figure's path.
+    """
+    every = [one for scored in settings.values() for one in scored]
     key, unit = ("test/bound_nats", "nats per image")
-    if any(run.config.get("memory_kl_weight") for run in runs):
+    if any(one.config.get("memory_kl_weight") for one in every):
         key, unit = ("test/bound_with_kl_memory_nats", "nats per image, KL(M)/T counted")
-    elif any(run.last("test/bits_per_dim") is not None for run in runs):
+    elif any("bits_per_dim" in one.numbers for one in every):
         key, unit = ("test/bits_per_dim", "bits per dimension")
-    found = {
-        _spoken(setting): [
-            Line([row["images"] for row in rows], [row[key] for row in rows])
-            for rows in ([row for row in one.run.metrics if key in row] for one in scored)
-        ]
-        for setting, scored in settings.items()
+    images = every[0].numbers["images_seen"] / every[0].config["steps"]
+    names = {file_name(setting): setting for setting in settings}
+    names |= {
+        path.stem: path.stem for path in sorted(place.glob("*.csv")) if path.stem not in names
     }
+    curves = {name: read_curves(place / f"{stem}.csv") for stem, name in names.items()}
+    found = {
+        _spoken(name): [_line(curve, key, images) for curve in by_seed.values()]
+        for name, by_seed in curves.items()
+        if by_seed
+    }
+    path = place / ONE_BY_ONE
     with written_beside(path) as beside:
         beside.write_bytes(png(figures.seeds(found, "images seen", f"test bound, {unit}")))
     return path
+
+
+def _line(curve: Sequence[Logged], key: str, images: float) -> Line:
+    """What was logged under a key, against the images seen, so many in a step."""
+    points = [(step * images, value) for step, metric, value in curve if metric == key]
+    return Line([x for x, _ in points], [y for _, y in points])
 
 
 def _spoken(setting: str) -> str:
@@ -139,17 +150,12 @@ def _check_data(experiment: str, run: Run) -> None:
             )
 
 
-def file_name(setting: str) -> str:
-    """A setting as the name of a file: ``km, slots=16`` is ``km-slots-16``."""
-    return re.sub(r"[^\w.]+", "-", setting)
-
-
-def _about(run: Run, name: str) -> str:
-    fact = (run.config.get("about") or {}).get(name)
+def _about(one: Scored, name: str) -> str:
+    fact = (one.config.get("about") or {}).get(name)
     if not fact:
         raise InputError(
-            f"'{run.folder / 'config.json'}' does not say the {name}, without which a number is "
-            f"no result: train again, from a git checkout."
+            f"The settings of '{one.told}' do not say the {name}, without which a number is no "
+            f"result: train again, from a git checkout."
         )
     return str(fact)
 
@@ -181,7 +187,7 @@ def _measured(scored: Sequence[Scored]) -> list[str]:
 
 def _timed(scored: Sequence[Scored]) -> list[Scored]:
     """The runs whose times have a mean: all on one machine, the first that made a whole run."""
-    machines = [_about(one.run, "hardware") for one in scored]
+    machines = [_about(one, "hardware") for one in scored]
     first = next((machine for machine in machines if " + " not in machine), None)
     return [one for one, machine in zip(scored, machines, strict=True) if machine == first]
 
@@ -213,7 +219,7 @@ def place_of(experiment: str, setting: str, scored: Sequence[Scored]) -> str:
     The usual place where they have the names that a preset gives; else the experiment's own, and
     of a machine that differs in a part one of its own in it.
     """
-    if all(one.run.folder.name == f"{_usual_name(one)}-{one.seed}" for one in scored):
+    if all(one.name == f"{_usual_name(one)}-{one.seed}" for one in scored):
         return "runs"
     return "/".join(["runs", experiment, *([file_name(setting)] if "," in setting else [])])
 
@@ -223,9 +229,9 @@ def provenance(scored: Sequence[Scored], place: str = "runs") -> tuple[str, str,
 
     The commits are of the code that trained them and of that which evaluated them.
     """
-    hardware = _joined(" + ", [_about(one.run, "hardware") for one in scored])
+    hardware = _joined(" + ", [_about(one, "hardware") for one in scored])
     evaluated = [one.commit for one in scored if one.commit]
-    commit = _joined("+", [*(_about(one.run, "commit") for one in scored), *evaluated])
+    commit = _joined("+", [*(_about(one, "commit") for one in scored), *evaluated])
     return hardware, _command(scored, place), commit
 
 
@@ -238,7 +244,7 @@ def evaluation(scored: Sequence[Scored], place: str = "runs") -> str:
 
 def _usual_name(one: Scored) -> str:
     """What a training names its run, without the seed."""
-    return f"{one.run.config['preset']}-{one.run.kind}"
+    return f"{one.config['preset']}-{one.kind}"
 
 
 def _joined(joiner: str, facts: Iterable[str]) -> str:
@@ -248,23 +254,7 @@ def _joined(joiner: str, facts: Iterable[str]) -> str:
 
 def _command(scored: Sequence[Scored], place: str) -> str:
     """The command for all seeds; the first one's where they differ in more than the seed."""
-    bare = [_bare(_about(one.run, "command")) for one in scored]
-    seeds = [one.seed for one in scored] if len(set(map(tuple, bare))) == 1 else [scored[0].seed]
+    words = [bare(_about(one, "command")) for one in scored]
+    seeds = [one.seed for one in scored] if len(set(map(tuple, words))) == 1 else [scored[0].seed]
     where = [] if place == "runs" else ["--run-dir", place]
-    return shlex.join([*bare[0], *where, "--seed", span(seeds)])
-
-
-def _bare(command: str) -> list[str]:
-    """A training command without its seed and without what holds on one machine only."""
-    kept, words = [], iter(shlex.split(command))
-    for word in words:
-        flag, equals, _ = word.partition("=")
-        flag = flag.replace("_", "-")
-        if flag not in ("--seed", "--name", "--run-dir", "--data-dir"):
-            kept.append(f"scripts/{Path(word).name}" if word.endswith(".py") else word)
-            continue
-        if not equals:
-            next(words, None)
-        if flag == "--data-dir":
-            kept += [flag, "DIR"]
-    return kept
+    return shlex.join([*words[0], *where, "--seed", span(seeds)])

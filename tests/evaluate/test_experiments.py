@@ -148,9 +148,9 @@ def test_only_machines_have_ablations(tmp_path: Path) -> None:
 
 def test_seeds_are_no_variants_and_old_runs_are_as_they_were(tmp_path: Path) -> None:
     old, new = a_run(tmp_path / "a"), a_run(tmp_path / "b", learn_prior_mean=True, seed=1)
-    assert not variants([old, new]) and variant(old, new) == ""
+    assert not variants([old, new]) and variant(old.config, new.config) == ""
     other = a_run(tmp_path / "c", learn_prior_mean=False)
-    assert variants([old, other]) and variant(old, other) == "learn_prior_mean=False"
+    assert variants([old, other]) and variant(old.config, other.config) == "learn_prior_mean=False"
 
 
 def test_seeds_that_are_older_than_a_setting_are_recorded_with_newer_ones(tmp_path: Path) -> None:

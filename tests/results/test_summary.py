@@ -17,9 +17,9 @@ from km_rl.errors import InputError, locked
 from km_rl.evaluate.csv_file import number
 from km_rl.evaluate.runs import Model, read_runs
 from km_rl.evaluate.table import FULL, PRICED
-from km_rl.results.kept import MOST_BYTES, thinned
+from km_rl.results.kept import MOST_BYTES, RUNS
 from km_rl.results.readme import with_tables
-from km_rl.results.scored import COSTS, NATS
+from km_rl.results.scored import COSTS, NATS, thinned
 from km_rl.results.seeds import ONE_BY_ONE, record_runs
 from km_rl.results.spread import mean
 from km_rl.results.summary import Row, command_of, read, record, span, spanned
@@ -151,6 +151,7 @@ def test_curves_and_pictures(runs: list[Path]) -> None:
         "vae.csv",
         "samples.png",
         ONE_BY_ONE,
+        RUNS,
     }
     assert (place / "samples.png").read_bytes() == b"a picture in strokes-km-0"
     lines = list(csv.DictReader((place / "km.csv").open()))
@@ -184,7 +185,7 @@ def test_recording_again_changes_nothing(runs: list[Path]) -> None:
     files = [path for path in (runs[0].parent / "results").rglob("[!.]*") if path.is_file()]
     before = [path.read_bytes() for path in files]
     recorded(runs[::-1])
-    assert [path.read_bytes() for path in files] == before and len(files) == 5
+    assert [path.read_bytes() for path in files] == before and len(files) == 6
 
 
 def test_an_evaluation_with_experiments_goes_before_a_run_s_own_without(runs: list[Path]) -> None:
@@ -257,8 +258,8 @@ def test_an_evaluation_that_is_none(runs: list[Path], text: str) -> None:
         ("vae", {"learning_rate": 1}, "learning_rate=None.*learning_rate=1"),
         ("vae", {"split": "characters"}, "split=images.*split=characters"),
         ("km", {"seed": 1}, "both km with seed 1"),
-        ("km", {"about": {"command": None}}, "does not say the command"),
-        ("km", {"about": {"commit": None}}, "does not say the commit"),
+        ("km", {"about": {"command": None}}, "do not say the command"),
+        ("km", {"about": {"commit": None}}, "do not say the commit"),
     ],
 )
 def test_runs_that_do_not_belong(
@@ -343,13 +344,54 @@ def test_fewer_seeds_do_not_take_the_place_of_more(tmp_path: Path) -> None:
     assert [row.value for row in read(tmp_path)] == [2.0]
 
 
-def test_curves_of_more_seeds_are_kept(runs: list[Path]) -> None:
+def test_an_experiment_is_made_in_several_sittings(runs: list[Path], tmp_path: Path) -> None:
+    """The same whether all seeds are given at once or one after the other, in any order."""
+    experiments = {"writes": [["", None, "nats", 3.0], ["a", 4.0, "nats", 0.5]]}
+    for seed, km in enumerate(runs[1::2]):
+        vae = runs[2 * seed]
+        for run, bound in ((km, 60.0 + 2 * seed), (vae, 100.0 + 4 * seed)):
+            evaluated(run, [{**entry(run.name, bound), "experiments": experiments}])
+    at_once, one_by_one = tmp_path / "at once", tmp_path / "one by one"
+    record_runs(runs, at_once)
+    for part in (runs[:2], runs[3:], runs[2:3]):
+        record_runs(part, one_by_one)
+    files = [path.relative_to(at_once) for path in at_once.rglob("*.*[vl]")]
+    assert len(files) == 5
+    for file in files:
+        assert (one_by_one / file).read_bytes() == (at_once / file).read_bytes()
+    pictures = [
+        (place / "strokes" / "samples.png").read_bytes() for place in (at_once, one_by_one)
+    ]
+    assert pictures == [b"a picture in strokes-km-0"] * 2
+    assert "/a/" not in (at_once / "strokes" / RUNS).read_text()
+
+
+def test_a_seed_that_differs_from_those_recorded_is_refused(
+    runs: list[Path], tmp_path: Path
+) -> None:
     recorded(runs)
-    curves = runs[0].parent / "results" / "strokes" / "km.csv"
-    before = curves.read_bytes()
+    odd = trained(tmp_path, "vae", 2, learning_rate=1)
+    evaluated(odd, [entry(str(odd), 1.0)])
+    with pytest.raises(InputError, match=r"vae-0, which is recorded' was .*=None .*vae-2' with"):
+        recorded([odd])
+    (tmp_path / "results" / "strokes" / RUNS).write_text("{")
+    with pytest.raises(InputError, match=r"cannot be read .* restore the folder from git"):
+        recorded(runs)
+
+
+def test_what_was_recorded_before_runs_were_kept_stays(runs: list[Path], tmp_path: Path) -> None:
+    """One more seed does not take the place of two, nor another model the place of both."""
+    recorded(runs)
+    place = tmp_path / "results" / "strokes"
+    (place / RUNS).unlink()
+    before = (place / "km.csv").read_bytes()
     with pytest.raises(InputError, match="recorded of 2 seeds where 1 would take"):
         recorded(runs[:2])
-    assert curves.read_bytes() == before
+    dnc = trained(tmp_path, "dnc", 0)
+    evaluated(dnc, [{k: v for k, v in entry(str(dnc), 70.0).items() if k not in PRICED}])
+    rows = recorded([dnc])
+    assert rows["km", "bound_nats"].seeds == 2 and rows["dnc", "bound_nats"].value == 70
+    assert (place / "km.csv").read_bytes() == before
 
 
 def test_one_process_records_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -569,7 +611,7 @@ def test_the_script_records_then_writes_tables(
     printed = capsys.readouterr().out.splitlines()
     verdicts = place / "out" / "README.md"
     assert printed[-3:] == [str(place / "out" / "summary.csv"), str(readme), str(verdicts)]
-    assert all(Path(path).exists() for path in printed) and len(printed) == 7
+    assert all(Path(path).exists() for path in printed) and len(printed) == 8
     assert "| KM | 61.0" in readme.read_text()
 
 
