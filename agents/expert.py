@@ -7,7 +7,7 @@
     ├── metrics.jsonl        one JSON object for a stretch of training or an evaluation, as below
     ├── tb/                  the same numbers as TensorBoard events
     ├── training.pt          where the same command resumes
-    ├── policy.safetensors   the policy that did best in an evaluation
+    ├── policy.safetensors   the actor that did best in an evaluation
     └── demonstrations.npz   what that policy does, for `envs.demos.load`
 
 Every logged key:
@@ -58,7 +58,7 @@ from km_rl.train.run import describe
 from km_rl.train.signals import noted_signals
 
 TRAINING, POLICY, DEMONSTRATIONS = "training.pt", "policy.safetensors", "demonstrations.npz"
-KIND = "SacPolicy"
+KIND = "SacActor"
 COUNTERS = ("num_timesteps", "_episode_num", "_n_updates")
 KEYS = ("parameters", "log_ent_coef", "replay", "counters")
 MOST_REMEMBERED = 1_000_000
@@ -217,7 +217,7 @@ def demonstrate(config: ExpertConfig, model: SAC) -> Path:
     """
     source, path = config.folder / POLICY, config.folder / DEMONSTRATIONS
     spec, state = load_weights(source, KIND)
-    fill(model.policy, state, source)
+    fill(model.actor, state, source)
     versions = {name: version(name) for name in ("gymnasium", "mujoco", "stable-baselines3")}
     meta = {"env": config.env, "step": spec["step"], **describe(model.policy), **versions}
     save(path, _trajectories(config, model), meta)
@@ -289,7 +289,7 @@ class _Training:
         if found.mean > self.best:
             self.best = found.mean
             spec = {"env": self.config.env, "step": step, "return": found.mean}
-            save_weights(self.config.folder / POLICY, KIND, spec, self.model.policy)
+            save_weights(self.config.folder / POLICY, KIND, spec, self.model.actor)
 
     def _progress_bar(self) -> Any:
         return progress_bar(total=self.config.steps, initial=self.model.num_timesteps, unit="step")

@@ -9,9 +9,10 @@
 ========================  =========================================================================
 
 The first two are drawn from a seed and need nothing; an episode of each of their held-out experts
-is shipped, `envs.demos.held_out`. Beside each expert stand a random policy, a half-trained one and
-one that is perturbed, in this order; HalfCheetah's others are the expert under noise. What
-learners do early can be put beside them: `agents.few_shot.learners`.
+is shipped, `envs.demos.held_out`, and so is the policy that runs at every velocity. Beside each
+expert stand a random policy, a half-trained one and one that is perturbed, in this order;
+HalfCheetah's others are the expert under noise. What learners do early can be put beside them:
+`agents.few_shot.learners`.
 """
 
 from __future__ import annotations
@@ -111,8 +112,8 @@ def load_family(
 
     Args:
         train, held_out: how many tasks of a family that is drawn; HalfCheetah's have their own.
-        experts: the trained policy of halfcheetah-velocity, or the demonstrations of each agent
-            of halfcheetah-gait, the last third of which is held out.
+        experts: the trained policy of halfcheetah-velocity, by default the shipped one, or the
+            demonstrations of each agent of halfcheetah-gait, the last third of which is held out.
 
     Raises:
         InputError: no such family, no tasks, or experts that are missing or of another family.
@@ -256,13 +257,13 @@ def some(found: Pairs, n: int, rng: np.random.Generator) -> Pairs:
 
 
 def _velocities(experts: Sequence[Path], rng: np.random.Generator) -> Family:
-    if len(experts) != 1:
+    if len(experts) > 1:
         raise InputError(
             f"{len(experts)} experts were given where halfcheetah-velocity has one that is told "
-            f"the velocity: make it with 'python scripts/train_expert.py --env "
-            f"HalfCheetahVelocity', and give its policy.safetensors with --experts."
+            f"the velocity: leave --experts out for the shipped one, or name one "
+            f"policy.safetensors of scripts/train_expert.py --env HalfCheetahVelocity."
         )
-    policy = VelocityPolicy(experts[0])
+    policy = VelocityPolicy(*experts)
     velocities = rng.uniform(0, FASTEST, sum(VELOCITIES))
     bar = progress_bar(velocities, desc="halfcheetah-velocity", unit="task", leave=False)
     cases = [_at(policy, float(v), f"velocity {i}", rng) for i, v in enumerate(bar)]

@@ -4,7 +4,7 @@ The discriminators are trained first, into runs/; the same command resumes. Exam
 
     python scripts/few_shot.py --preset debug
     python scripts/few_shot.py --family pointnav --pairs 16
-    python scripts/few_shot.py --family halfcheetah-velocity --experts FOLDER/policy.safetensors
+    python scripts/few_shot.py --family halfcheetah-velocity --pairs 16
     python scripts/few_shot.py --seeds 0 1 2 --tasks 8 --record results
     python scripts/few_shot.py --family pendulum --demonstrations pendulum.npz
 """

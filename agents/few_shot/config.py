@@ -64,7 +64,8 @@ class FewShotConfig:
     held_out: int = HELD_OUT
     """Experts to test with, of a family that is drawn."""
     experts: tuple[Path, ...] = ()
-    """Of HalfCheetah's families: the trained policy, or a file of demonstrations of each agent."""
+    """Of HalfCheetah's families: another policy than the shipped one that is told the velocity, or
+    a file of demonstrations of each agent."""
     run_dir: Path = Path("runs")
     """Where what was trained and measured lies."""
     record: Path | None = None

@@ -88,12 +88,12 @@ def test_a_run_is_not_made_longer_where_rates_depend_on_its_steps(tmp_path: Path
 def test_demonstrations_are_of_the_policy_that_did_best(tmp_path: Path) -> None:
     config = _config(tmp_path, evaluate_every=30, trajectories=1)
     (found,) = load(train_expert(config))
-    spec, state = load_weights(config.folder / "policy.safetensors", "SacPolicy")
+    spec, state = load_weights(config.folder / "policy.safetensors", "SacActor")
     returns = _evaluations(config.folder)
     best = max(returns, key=lambda step: returns[step])
     assert (spec["step"], spec["return"]) == (best, returns[best])
     model = learner(config)
-    model.policy.load_state_dict(state)
+    model.actor.load_state_dict(state)
     seen = np.asarray(found.obs)[:-1]
     np.testing.assert_allclose(model.predict(seen, deterministic=True)[0], found.acts, atol=1e-5)
 

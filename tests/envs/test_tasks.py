@@ -167,12 +167,24 @@ def velocity_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Untrained, saved as scripts/train_expert.py saves it."""
     path = tmp_path_factory.mktemp("expert") / "policy.safetensors"
     model = learner(ExpertConfig(env="HalfCheetahVelocity", steps=100))
-    save_weights(path, cheetah.KIND, {"env": "HalfCheetahVelocity-v0"}, model.policy)
+    save_weights(path, cheetah.KIND, {"env": "HalfCheetahVelocity-v0"}, model.actor)
     obs = np.random.default_rng(0).normal(size=(5, 17))
     full = np.concatenate([obs, np.full((5, 1), 1.5)], -1)
     expected = model.predict(full, deterministic=True)[0]
     np.testing.assert_allclose(VelocityPolicy(path).act(obs, 1.5), expected, atol=1e-5)
     return path
+
+
+@pytest.mark.parametrize("velocity", [0.3, 1.5, 2.7])
+def test_the_shipped_expert_runs_as_fast_as_it_is_told(velocity: float) -> None:
+    policy, env = VelocityPolicy(), gym.make("HalfCheetahVelocity-v0")
+    obs, _ = env.reset(seed=3, options={"velocity": velocity})
+    speeds = []
+    for _ in range(400):
+        obs, *_ = env.step(policy.act(obs[None, :-1], velocity)[0])
+        speeds.append(obs[cheetah.SPEED])
+    assert np.abs(np.array(speeds[100:]) - velocity).mean() < 0.4
+    assert np.mean(speeds[100:]) == pytest.approx(velocity, abs=0.2)
 
 
 def test_velocities_are_those_of_the_one_expert(
@@ -282,8 +294,8 @@ def test_bad_families_are_one_sentence(tmp_path: Path) -> None:
         load_family("chess")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="train is 0"):
         load_family("pointnav", train=0)
-    with pytest.raises(InputError, match="0 experts were given where halfcheetah-velocity"):
-        load_family("halfcheetah-velocity")
+    with pytest.raises(InputError, match="2 experts were given where halfcheetah-velocity"):
+        load_family("halfcheetah-velocity", experts=[tmp_path, tmp_path])
     with pytest.raises(InputError, match=r"There is no expert at '.*none'"):
         load_family("halfcheetah-velocity", experts=[tmp_path / "none"])
     with pytest.raises(InputError, match="1 experts were given where halfcheetah-gait needs"):
