@@ -101,6 +101,8 @@ class FewShotConfig:
             words += [] if value == getattr(usual, name) else [f"{value}{name}"]
         for name, value in vars(replace(self.meta, seed=usual.meta.seed)).items():
             words += [] if value == getattr(usual.meta, name) else [f"meta-{name}-{value}"]
+        if self.family == "halfcheetah-velocity":
+            words += [f"by-{path.resolve().parent.name}" for path in self.experts]
         words += [] if self.preset == "full" else [self.preset]
         return re.sub("[^a-z0-9]+", "-", "-".join(words).lower())
 

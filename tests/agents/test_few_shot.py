@@ -299,9 +299,12 @@ def test_a_trial_has_a_name_of_its_own() -> None:
         {"meta": MetaRecipe(learning_rate=1e-3)},
         {"preset": "debug"},
         {"family": "pendulum"},
+        {"family": "halfcheetah-velocity"},
+        {"family": "halfcheetah-velocity", "experts": (Path("runs/mine/policy.safetensors"),)},
     ]
     names = [replace(usual, **other).experiment for other in others]  # type: ignore[arg-type]
     assert names[1] == "few-shot-pointnav-2048steps" and names[6].endswith("learning-rate-0-001")
+    assert names[-1] == "few-shot-halfcheetah-velocity-by-mine"
     assert len({*names, usual.experiment}) == len(others) + 1
     for name in names:
         check_name(name)
@@ -438,7 +441,7 @@ def test_the_memory_is_compared_on_the_same_tasks_and_seeds() -> None:
         ("--pairs 5000", "5000 pairs were to be remembered and 256 of other episodes"),
         ("--preset full --train 2 --held-out 3 --tasks 9", "--tasks is 9 where 3 experts"),
         ("--seeds", "The seeds are none"),
-        ("--family halfcheetah-velocity", "make it with 'python scripts/train_expert.py"),
+        ("--family halfcheetah-velocity --experts nowhere", "There is no expert at 'nowhere'"),
         ("--experts mine.npz", "1 experts were given where pointnav has its own"),
     ],
 )
