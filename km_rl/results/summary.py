@@ -109,7 +109,8 @@ def command_of(script: str, arguments: Sequence[str]) -> str:
             kept += [flag, "DIR"] if flag == "--data-dir" else []
         else:
             name, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
-            kept.append(name + equals + (Path(value).name if value.endswith(FILES) else value))
+            place = value.endswith(FILES) or "--record" in (name, kept[-1])
+            kept.append(name + equals + (Path(value).name if place else value))
     return shlex.join(kept)
 
 

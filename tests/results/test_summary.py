@@ -627,8 +627,10 @@ def test_the_script_refuses_in_one_sentence(
 
 def test_a_command_names_no_folder_of_this_machine() -> None:
     given = ["--data-dir", "/a/b", "--run-dir=/c", "--seeds", "2", "--demos", "/d/e.npz"]
-    given += ["--x=/y.npz"]
-    told = "python scripts/novelty.py --data-dir DIR --seeds 2 --demos e.npz --x=y.npz"
+    given += ["--x=/y.npz", "--record", "/f/results"]
+    told = "python scripts/novelty.py --data-dir DIR --seeds 2 --demos e.npz --x=y.npz "
+    told += "--record results"
+    assert command_of("novelty", ["--record=/f/results"]).endswith("novelty.py --record=results")
     assert command_of("novelty", given) == told
 
 
