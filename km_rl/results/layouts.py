@@ -108,6 +108,9 @@ PIVOTS = {
         },
         2,
     ),
+    "few-shot-teachers": Pivot(
+        {"from the first": "from_first", "from the second": "from_second"}, 3
+    ),
     "gail-novelty": Pivot({"AUC": "auc"}, 2),
     **{f"few-shot-{family}": FEW_SHOT for family in FAMILIES},
 }
