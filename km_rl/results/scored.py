@@ -112,6 +112,7 @@ def by_setting(
     _check_alike([*others, *made])
     found = zip(made, _numbers(runs, ablations), strict=True)
     every = [one._replace(**numbers._asdict()) for one, numbers in found] + others
+    _check_test_sets(every)
     settings: dict[str, list[Scored]] = {}
     for one in sorted(every, key=_order):
         settings.setdefault(one.setting, []).append(one)
@@ -156,6 +157,18 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         return list(points)
     apart = (len(points) - 1) / (MOST_STEPS - 1)
     return [points[round(apart * i)] for i in range(MOST_STEPS)]
+
+
+def _check_test_sets(every: Sequence[Scored]) -> None:
+    """Refuse numbers that are means over so many images beside others over more."""
+    told = {(one.numbers.get("test_images"), one.limit): one for one in every}
+    known = {size: one for size, one in told.items() if size[0] is not None}
+    if len(known) > 1:
+        each = " and ".join(f"'{one.told}' on {size:.0f}" for (size, _), one in known.items())
+        raise InputError(
+            f"Runs were tested on different images, {each}: run `python scripts/evaluate.py RUN` "
+            f"with the options that the others had."
+        )
 
 
 def _check_seeds(scored: Sequence[Scored]) -> None:

@@ -379,6 +379,17 @@ def test_a_seed_that_differs_from_those_recorded_is_refused(
         recorded(runs)
 
 
+def test_a_seed_on_fewer_test_images_than_those_recorded_is_refused(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    for seed, size in ((0, 12), (1, 8)):
+        vae = runs[2 * seed]
+        evaluated(vae, [{**entry(str(vae), 100.0), "test_images": size}])
+    recorded(runs[:1])
+    with pytest.raises(InputError, match=r"different images, .*vae-0, which is recorded' on 12"):
+        recorded(runs[2:3])
+
+
 def test_what_was_recorded_before_runs_were_kept_stays(runs: list[Path], tmp_path: Path) -> None:
     """One more seed does not take the place of two, nor another model the place of both."""
     recorded(runs)
