@@ -27,7 +27,7 @@ from km_rl.errors import InputError, at_least_one, exit_on_input_error
 from km_rl.evaluate.report import report
 from km_rl.evaluate.runs import USUAL
 from km_rl.results.full_bound import Classes, full_bound
-from km_rl.results.kept import RUNS
+from km_rl.results.kept import read_kept
 from km_rl.results.plan import (
     DNC_SEEDS,
     MODELS,
@@ -146,9 +146,12 @@ def check(args: Args, plan: Sequence[Experiment], data: Splits) -> None:
     """Refuse what would come to nothing after hours: code without a commit, fewer seeds than are
     recorded of runs that were not kept, data of which some experiment cannot draw its episodes."""
     commit_to_record()
-    names = {one.name for one in plan if not (args.record / one.name / RUNS).exists()}
+    names = {one.name for one in plan}
+    kept = {(name, one.setting) for name in names for one in read_kept(args.record / name)}
     seeds = dict.fromkeys(MODELS, args.seeds) | {"dnc": args.dnc_seeds}
     for row in read(args.record):
+        if row[:2] in kept:
+            continue
         if row.experiment in names and row.seeds > (given := seeds.get(row.setting, row.seeds)):
             raise InputError(
                 f"'{args.record}' holds {row.seeds} seeds of {row.setting} in {row.experiment} "
