@@ -8,6 +8,7 @@ script trained it, in an environment that appends the velocity to what is observ
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,9 @@ class VelocityPolicy:
     Args:
         path: the ``policy.safetensors`` of a run of scripts/train_expert.py.
 
+    Attributes:
+        digest: the same for the same file.
+
     Raises:
         InputError: no such file, or the policy of another environment.
     """
@@ -81,6 +85,7 @@ class VelocityPolicy:
                 f"name the policy.safetensors of 'python scripts/train_expert.py --env "
                 f"HalfCheetahVelocity'."
             )
+        self.digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
         spec, state = load_weights(path, KIND)
         if not str(spec.get("env", "")).startswith("HalfCheetahVelocity"):
             raise InputError(

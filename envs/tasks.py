@@ -32,6 +32,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from envs import pointnav, swing
 from envs.cheetah import FASTEST, VelocityPolicy, nearness
 from envs.demos import check, check_env, load
+from envs.drawn import Drawn, Seen, drawn_once
 from envs.make import env_id
 from km_rl.errors import InputError, at_least_one
 from km_rl.progress import progress_bar
@@ -42,8 +43,6 @@ from km_rl.rl.tasks import Task, halves
 Name = Literal["pointnav", "pendulum", "halfcheetah-velocity", "halfcheetah-gait"]
 CHEAP = ("pointnav", "pendulum")
 """Families whose experts are computed, not trained."""
-Seen = tuple[np.ndarray, np.ndarray]
-"""Observations (n, T + 1, Ds) and actions (n, T, Da) of n episodes."""
 Reward = Callable[[np.ndarray], float]
 Act = Callable[[np.ndarray], np.ndarray]
 """Actions (N, Da) at observations (N, Ds)."""
@@ -56,6 +55,8 @@ EPISODES, POLICY_EPISODES = 48, 24
 """Of each expert in the cheap families, and of each other policy."""
 CHEETAH_EPISODES, CHEETAH_POLICY_EPISODES = 6, 2
 """The same of halfcheetah-velocity."""
+NOISE = {"half-trained": 0.6, "perturbed": 0.2}
+"""Its std, of the policies beside an expert of halfcheetah-velocity."""
 TRAIN, HELD_OUT = 400, 24
 """Tasks of the cheap families."""
 VELOCITIES = 50, 25
@@ -73,7 +74,7 @@ class HeldOut(NamedTuple):
         told_return: the mean return of that file; None where there is ``act``.
         log_ratio: ln p(s, a | expert) - ln p(s, a | policy) of pairs against the even mixture of
             all policies of the task, where that is known.
-        seen: episodes of the expert; None where they are in a file of the user's.
+        seen: episodes of the expert, or one; None where they are in a file of the user's.
     """
 
     task: Task
@@ -107,6 +108,7 @@ def load_family(
     held_out: int = HELD_OUT,
     seed: int = 0,
     experts: Sequence[Path] = (),
+    kept: Path | None = None,
 ) -> Family:
     """A family, always the same for the same arguments.
 
@@ -114,9 +116,12 @@ def load_family(
         train, held_out: how many tasks of a family that is drawn; HalfCheetah's have their own.
         experts: the trained policy of halfcheetah-velocity, by default the shipped one, or the
             demonstrations of each agent of halfcheetah-gait, the last third of which is held out.
+        kept: a file for the tasks of halfcheetah-velocity, which take minutes to act: made where
+            it is not there yet.
 
     Raises:
-        InputError: no such family, no tasks, or experts that are missing or of another family.
+        InputError: no such family, no tasks, experts that are missing or of another family, or a
+            damaged file of tasks.
     """
     at_least_one(train=train, held_out=held_out)
     if experts and name in CHEAP:
@@ -130,7 +135,7 @@ def load_family(
     if name == "pendulum":
         return _pendulum(train, held_out, rng)
     if name == "halfcheetah-velocity":
-        return _velocities(experts, rng)
+        return _velocities(experts, rng, kept)
     if name == "halfcheetah-gait":
         return _gaits(experts, rng)
     raise InputError(f"family is '{name}': one of {', '.join(get_args(Name))} is expected.")
@@ -225,20 +230,13 @@ def _pendulum(train: int, held_out: int, rng: np.random.Generator) -> Family:
     return Family("pendulum", "Pendulum", [d.task for d in drawn[:train]], cases)
 
 
-class _Drawn(NamedTuple):
-    """A task, and episodes of its expert."""
-
-    task: Task
-    expert: Seen
-
-
 def _drawn(
     name: str, expert: Any, others: dict[str, Any], rollouts: Any, rng: np.random.Generator
-) -> _Drawn:
+) -> Drawn:
     seen = {who: rollouts(policy, POLICY_EPISODES, rng) for who, policy in others.items()}
     own = rollouts(expert, EPISODES, rng)
     beside = {who: some(_pairs(rolled), POLICY_PAIRS, rng) for who, rolled in seen.items()}
-    return _Drawn(Task(name, some(_pairs(own), PAIRS, rng), beside), own)
+    return Drawn(Task(name, some(_pairs(own), PAIRS, rng), beside), own)
 
 
 def _pairs(seen: Seen) -> Pairs:
@@ -256,7 +254,7 @@ def some(found: Pairs, n: int, rng: np.random.Generator) -> Pairs:
     return found.take(torch.from_numpy(np.concatenate(sides)))
 
 
-def _velocities(experts: Sequence[Path], rng: np.random.Generator) -> Family:
+def _velocities(experts: Sequence[Path], rng: np.random.Generator, kept: Path | None) -> Family:
     if len(experts) > 1:
         raise InputError(
             f"{len(experts)} experts were given where halfcheetah-velocity has one that is told "
@@ -264,34 +262,42 @@ def _velocities(experts: Sequence[Path], rng: np.random.Generator) -> Family:
             f"policy.safetensors of scripts/train_expert.py --env HalfCheetahVelocity."
         )
     policy = VelocityPolicy(*experts)
-    velocities = rng.uniform(0, FASTEST, sum(VELOCITIES))
-    bar = progress_bar(velocities, desc="halfcheetah-velocity", unit="task", leave=False)
-    cases = [_at(policy, float(v), f"velocity {i}", rng) for i, v in enumerate(bar)]
+    velocities = [float(v) for v in rng.uniform(0, FASTEST, sum(VELOCITIES))]
+
+    def draw() -> list[Drawn]:
+        bar = progress_bar(velocities, desc="halfcheetah-velocity", unit="task", leave=False)
+        return [_at(policy, v, f"velocity {i}", rng) for i, v in enumerate(bar)]
+
+    sizes = [PAIRS, POLICY_PAIRS, CHEETAH_EPISODES, CHEETAH_POLICY_EPISODES]
+    made = {"policy": policy.digest, "at": velocities, "sizes": sizes, "noise": NOISE}
+    drawn = drawn_once(kept, made, draw)
     train, _ = VELOCITIES
+    cases = [_running(policy, v, one) for v, one in zip(velocities, drawn, strict=True)]
     return Family(
         "halfcheetah-velocity", "HalfCheetah", [c.task for c in cases[:train]], cases[train:]
     )
 
 
-def _at(policy: VelocityPolicy, velocity: float, name: str, rng: np.random.Generator) -> HeldOut:
+def _running(policy: VelocityPolicy, velocity: float, drawn: Drawn) -> HeldOut:
+    return HeldOut(
+        drawn.task,
+        lambda obs: nearness(obs, velocity),
+        lambda obs: policy.act(obs, velocity),
+        seen=drawn.expert,
+    )
+
+
+def _at(policy: VelocityPolicy, velocity: float, name: str, rng: np.random.Generator) -> Drawn:
     def noisy(std: float) -> Act:
         return lambda obs: policy.act(obs, velocity) + std * rng.standard_normal(6)
 
-    acting = {
-        "expert": noisy(0.0),
-        "random": lambda obs: rng.uniform(-1, 1, (1, 6)),
-        "half-trained": noisy(0.6),
-        "perturbed": noisy(0.2),
-    }
-    own = _run(acting.pop("expert"), rng, CHEETAH_EPISODES)
+    own = _run(noisy(0.0), rng, CHEETAH_EPISODES)
+    random: Act = lambda obs: rng.uniform(-1, 1, (1, 6))
+    acting = {"random": random, **{who: noisy(std) for who, std in NOISE.items()}}
     seen = {who: _run(act, rng, CHEETAH_POLICY_EPISODES) for who, act in acting.items()}
     beside = {who: some(_pairs(rolled), POLICY_PAIRS, rng) for who, rolled in seen.items()}
-    return HeldOut(
-        Task(f"{name}: {velocity:.2f} m/s", some(_pairs(own), PAIRS, rng), beside),
-        lambda obs: nearness(obs, velocity),
-        lambda obs: policy.act(obs, velocity),
-        seen=own,
-    )
+    task = Task(f"{name}: {velocity:.2f} m/s", some(_pairs(own), PAIRS, rng), beside)
+    return Drawn(task, (own[0][:1], own[1][:1]))
 
 
 def _run(act: Act, rng: np.random.Generator, episodes: int) -> Seen:

@@ -61,7 +61,7 @@ from km_rl.train.run import commit, commit_to_record, hardware
 
 POLICY_PAIRS, QUERIES = 256, 256
 """Pairs of the policy that a discriminator is told in a test, and of each to be told apart."""
-MEASURED = "measured.jsonl"
+MEASURED, TASKS = "measured.jsonl", "tasks.safetensors"
 SEEDLESS = ("knn", ORACLE)
 """Nothing in them is drawn, so they are examined with the first seed alone."""
 
@@ -92,11 +92,13 @@ class Comparison:
         self.config = config = config.resolved()
         assert config.steps is not None, "steps that are resolved"
         self.steps = config.steps
+        self.folder = config.run_dir / "few-shot" / config.family
         self.family = load_family(
             config.family,
             train=config.train,
             held_out=config.held_out,
             experts=config.experts,
+            kept=self.folder / TASKS,
         )
         if config.tasks > (n := len(self.family.held_out)):
             raise InputError(
@@ -106,7 +108,6 @@ class Comparison:
         self.digests = [self.train.digest, Tasks([c.task for c in self.family.held_out]).digest]
         most = max(*config.auc_pairs, config.pairs)
         self.exam = examination(self.family, most, POLICY_PAIRS, QUERIES)
-        self.folder = config.run_dir / "few-shot" / config.family
         here = self.folder / MEASURED
         self.notes = Notes(recorded or here, here)
         self.commit = (commit() or "") if config.record is None else commit_to_record()
@@ -118,11 +119,12 @@ class Comparison:
             tell: is given a line for each thing that is known now.
         """
         points: list[Point] = []
-        for seed in self.config.seeds:
-            for setting in self.config.settings:
-                if setting not in SEEDLESS or seed == self.config.seeds[0]:
+        c = self.config
+        for seed in c.seeds:
+            for setting in c.settings:
+                if setting not in SEEDLESS or seed == c.seeds[0]:
                     points += self._examined(setting, seed, tell)
-            for name in self.config.agents:
+            for name in c.agents if seed in c.seeds[: c.agent_seeds] else ():
                 points += self._scores(name, seed, tell)
         return points
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import gymnasium as gym
 import numpy as np
@@ -15,12 +17,13 @@ from agents.expert import ExpertConfig, learner
 from envs import cheetah, pointnav, swing, tasks
 from envs.cheetah import VelocityPolicy
 from envs.demos import check_env, held_out, load, save
+from envs.drawn import Drawn, drawn_once
 from envs.make import make_vec
 from envs.tasks import Family, demonstrations, load_family, make_task_vec
 from km_rl.errors import InputError
 from km_rl.nn.weights import save_weights
 from km_rl.rl.meta import MetaDiscriminator
-from km_rl.rl.tasks import Task, rows_of
+from km_rl.rl.tasks import Task, Tasks, rows_of
 
 
 def _family(name: tasks.Name) -> Family:
@@ -208,7 +211,9 @@ def test_velocities_show_how_many_are_done(
 ) -> None:
     monkeypatch.setattr(tasks, "VELOCITIES", (2, 1))
     case = _family("pointnav").held_out[0]
-    monkeypatch.setattr(tasks, "_at", lambda *_: case)
+    assert case.seen is not None
+    drawn = Drawn(case.task, case.seen)
+    monkeypatch.setattr(tasks, "_at", lambda *_: drawn)
     load_family("halfcheetah-velocity", experts=[velocity_policy])
     told = capsys.readouterr().err
     assert "halfcheetah-velocity:   0%" in told and "0/3" in told and "\n" not in told
@@ -222,6 +227,45 @@ def test_velocities_that_are_nearly_the_same_have_names_of_their_own(
     family = load_family("halfcheetah-velocity", experts=[velocity_policy])
     names = [*(t.name for t in family.train), *(case.task.name for case in family.held_out)]
     assert len(set(names)) == 4
+
+
+def test_velocities_that_are_kept_are_not_acted_again(
+    velocity_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "VELOCITIES", (2, 1))
+    monkeypatch.setattr(tasks, "CHEETAH_EPISODES", 2)
+    path = tmp_path / "deep" / "tasks.safetensors"
+    load = partial(load_family, "halfcheetah-velocity", experts=[velocity_policy], kept=path)
+    first = load()
+    monkeypatch.setattr(tasks, "_run", Mock(side_effect=AssertionError))
+    _same(first, load())
+    with pytest.raises(AssertionError):
+        load(seed=1)
+    monkeypatch.setattr(tasks, "NOISE", {"half-trained": 0.5, "perturbed": 0.2})
+    with pytest.raises(AssertionError):
+        load()
+
+
+def _same(one: Family, other: Family) -> None:
+    """The same pairs of the same policies and, of the held out, the same returns."""
+    found = [[*f.train, *(case.task for case in f.held_out)] for f in (one, other)]
+    assert [t.name for t in found[0]] == [t.name for t in found[1]]
+    assert Tasks(found[0]).digest == Tasks(found[1]).digest
+    for a, b in zip(*found, strict=True):
+        assert [*a.policies] == [*b.policies]
+        assert torch.equal(a.expert.trajectory, b.expert.trajectory)
+    for x, y in zip(demonstrations(one), demonstrations(other), strict=True):
+        for of_x, of_y in ((x.obs, y.obs), (x.acts, y.acts), (x.rews, y.rews)):
+            np.testing.assert_array_equal(of_x, of_y)
+
+
+def test_a_damaged_file_of_tasks_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.safetensors"
+    for content in (b"", b"half", b"\x02" + bytes(7) + b"{}"):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="is not a whole file of tasks") as told:
+            drawn_once(path, {}, list)
+        assert len(str(told.value).splitlines()) == 1
 
 
 def test_the_velocity_is_seen_and_paid_for() -> None:
