@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.few_shot.config import FewShotConfig
 from agents.few_shot.exam import (
@@ -39,6 +38,7 @@ from agents.few_shot.rivals import size
 from agents.few_shot.scores import (
     CLASSICAL,
     MEASURES,
+    Acting,
     Learned,
     by_classical,
     by_few_shot,
@@ -137,12 +137,15 @@ class Comparison:
         recipe = replace(self.config.meta, seed=seed)
         return meta_trained(self.family, setting, recipe, self.config.run_dir)
 
-    def filmed(self) -> dict[str, BaseAlgorithm]:
-        """Agents of the first task and seed, by name, whose policies were kept."""
-        task, seed = self.family.held_out[0].task.name, self.config.seeds[0]
-        keys = {name: self._agent_key(name, seed, task) for name in self.config.agents}
+    def filmed(self) -> dict[str, Any]:
+        """Agents of the first task and seed, by name, whose policies were kept; none, or the
+        expert, where it can act, and them."""
+        case, seed = self.family.held_out[0], self.config.seeds[0]
+        keys = {n: self._agent_key(n, seed, case.task.name) for n in self.config.agents}
         found = {n: kept(self._policy(key), key, self.family.env) for n, key in keys.items()}
-        return {name: agent for name, agent in found.items() if agent is not None}
+        agents = {name: agent for name, agent in found.items() if agent is not None}
+        expert = {"expert": Acting(case.act)} if agents and case.act is not None else {}
+        return {**expert, **agents}
 
     def _examined(self, setting: str, seed: int, tell: Callable[[str], None]) -> Iterator[Point]:
         names = [case.task.name for case in self.family.held_out]

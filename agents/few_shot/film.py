@@ -1,4 +1,5 @@
-"""A film strip of what agents learned: a row of frames for each, of a held-out HalfCheetah task.
+"""A film strip of what agents learned: a row of frames for each, of a held-out HalfCheetah task,
+the expert's above them.
 
 The policies are kept when agents have learned, so a strip can be drawn later and elsewhere.
 """
@@ -54,8 +55,11 @@ def kept(path: Path, of: Mapping[str, Any], env: str) -> BaseAlgorithm | None:
     return learner
 
 
-def strip(env: str, agents: Mapping[str, BaseAlgorithm]) -> Figure:
+def strip(env: str, agents: Mapping[str, Any]) -> Figure:
     """A row of `FRAMES` for each agent, acting deterministically from the same start.
+
+    Args:
+        agents: by name, whatever predicts actions as an agent of stable-baselines3 does.
 
     Raises:
         NoFilm: no agents, or nothing can be rendered here.
@@ -76,7 +80,7 @@ def strip(env: str, agents: Mapping[str, BaseAlgorithm]) -> Figure:
     return figure
 
 
-def _frames(env: str, agent: BaseAlgorithm) -> list[np.ndarray]:
+def _frames(env: str, agent: Any) -> list[np.ndarray]:
     """Pictures (H, W, 3) of one episode."""
     wanted, frames = {FIRST + EVERY * i for i in range(FRAMES)}, []
     stage = staged(env)
@@ -84,7 +88,7 @@ def _frames(env: str, agent: BaseAlgorithm) -> list[np.ndarray]:
     for step in range(max(wanted) + 1):
         if step in wanted:
             frames.append(np.asarray(stage.render()))
-        obs = stage.step(agent.predict(obs, deterministic=True)[0])[0]
+        obs = stage.step(agent.predict(obs[None], deterministic=True)[0][0])[0]
     stage.close()
     return frames
 

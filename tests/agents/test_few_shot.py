@@ -197,7 +197,7 @@ def test_the_script_compares_goes_on_and_records(
     assert {row[1:3]: row for row in read(tmp_path)} == found
     assert (place / "measured.jsonl").read_text() == lines
     config = FewShotConfig(preset="debug", run_dir=tmp_path, agents=("kanerva", "bc", "knn"))
-    assert list(Comparison(config).filmed()) == ["kanerva", "bc"]
+    assert list(Comparison(config).filmed()) == ["expert", "kanerva", "bc"]
     assert not Comparison(replace(config, pairs=17)).filmed()
 
 
