@@ -8,6 +8,7 @@ from imitation.policies.replay_buffer_wrapper import ReplayBufferRewardWrapper
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from km_rl.errors import InputError
+from km_rl.rl.sources import in_units
 
 if TYPE_CHECKING:
     from imitation.algorithms.adversarial.common import AdversarialTrainer
@@ -24,7 +25,8 @@ def pay_anew(trainer: AdversarialTrainer) -> None:
 
     SB3's buffer keeps what each pair was worth when it was seen, in GAIL mostly to a discriminator
     of long ago. In its place comes imitation's ``ReplayBufferRewardWrapper``, empty: call this
-    before training, and after whatever sets ``trainer.venv_wrapped.reward_fn``.
+    before training. It pays what ``trainer.venv_wrapped.reward_fn`` does by then, for actions in
+    the environment's units, where the buffer has them rescaled to [-1, 1].
 
     Raises:
         InputError: the generator has no such buffer.
@@ -36,12 +38,16 @@ def pay_anew(trainer: AdversarialTrainer) -> None:
             f"pay_anew out, or give the trainer an off-policy generator such as SAC."
         )
     wrapped: Any = trainer.venv_wrapped
+
+    def paid(state: Any, action: Any, next_state: Any, done: Any) -> Any:
+        return wrapped.reward_fn(state, in_units(action, learner.action_space), next_state, done)
+
     learner.replay_buffer = ReplayBufferRewardWrapper(
         learner.buffer_size,
         learner.observation_space,
         learner.action_space,
         replay_buffer_class=ReplayBuffer,
-        reward_fn=wrapped.reward_fn,
+        reward_fn=paid,
         device=learner.device,
         n_envs=learner.n_envs,
     )

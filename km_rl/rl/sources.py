@@ -121,9 +121,16 @@ def _of_replay(buffer: Any) -> _Raw:
     rows = (oldest + np.arange(count)) % size
     obs, acts, ends = buffer.observations[rows], buffer.actions[rows], buffer.dones[rows] > 0
     next_obs = buffer.observations[(rows + 1) % size] if shared else buffer.next_observations[rows]
-    if hasattr(space := buffer.action_space, "low"):
-        acts = space.low.ravel() + (acts + 1) * (space.high - space.low).ravel() / 2
+    acts = in_units(acts, buffer.action_space)
     return _unrolled(obs, acts, next_obs, ends, kept=~(ends & shared))
+
+
+def in_units(acts: np.ndarray, space: Any) -> np.ndarray:
+    """Actions (*, Da) of a ``ReplayBuffer``, which holds a box's rescaled to [-1, 1], in the
+    environment's units."""
+    if not hasattr(space, "low"):
+        return acts
+    return space.low.ravel() + (acts + 1) * (space.high - space.low).ravel() / 2
 
 
 def _unrolled(

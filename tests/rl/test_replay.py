@@ -12,14 +12,17 @@ from tiny_agents import PENDULUM, ROUND, environments, gail, sac
 from km_rl.errors import InputError
 from km_rl.rl.replay import pay_anew
 
+HIGHEST = 2.0
+"""Of a pendulum's action; SB3's buffer holds it rescaled to 1."""
 SEEN = ("observations", "actions", "next_observations", "dones")
 
 
 def paid_and_worth(trainer: Any) -> tuple[np.ndarray, np.ndarray]:
     """What drawn pairs are paid, and what they are worth to the discriminator as it is."""
     drawn = trainer.gen_algo.replay_buffer.sample(ROUND)
-    pairs = [getattr(drawn, name).numpy() for name in SEEN]
-    return drawn.rewards.numpy().ravel(), trainer.venv_wrapped.reward_fn(*pairs)
+    obs, acts, next_obs, dones = (getattr(drawn, name).numpy() for name in SEEN)
+    worth = trainer.venv_wrapped.reward_fn(obs, HIGHEST * acts, next_obs, dones)
+    return drawn.rewards.numpy().ravel(), worth
 
 
 def test_pairs_are_paid_when_they_are_drawn(tmp_path: Path) -> None:
@@ -27,6 +30,18 @@ def test_pairs_are_paid_when_they_are_drawn(tmp_path: Path) -> None:
     pay_anew(trainer)
     trainer.train(2 * ROUND)
     np.testing.assert_allclose(*paid_and_worth(trainer), rtol=1e-6)
+
+
+def test_they_are_paid_for_the_actions_that_were_taken(tmp_path: Path) -> None:
+    trainer = gail(tmp_path, generator=sac(), venv=environments(PENDULUM, 1))
+    pay_anew(trainer)
+    trainer.venv_wrapped.reward_fn = lambda _, acts, *others: np.abs(acts).max(-1)
+    trainer.train(2 * ROUND)
+    buffer = trainer.gen_algo.replay_buffer
+    taken = trainer._gen_replay_buffer.sample(ROUND).acts
+    assert np.abs(taken).max() > 1.2
+    paid = buffer.sample(ROUND).rewards.numpy()
+    assert paid.max() > 1.2 and paid.max() <= HIGHEST
 
 
 def test_without_it_they_are_paid_as_they_were_seen(tmp_path: Path) -> None:
