@@ -31,7 +31,7 @@ from agents.few_shot.exam import (
     oracle_aucs,
 )
 from agents.few_shot.film import keep, kept
-from agents.few_shot.learners import held_out_learners
+from agents.few_shot.learners import held_out_learners, made_of_learners
 from agents.few_shot.notes import Line, Notes
 from agents.few_shot.points import Point, short, union
 from agents.few_shot.rivals import size
@@ -213,7 +213,9 @@ class Comparison:
         of_learners = metric == "auc_learner"
         key = self._key(setting, seed) | {"metric": metric, "pairs": pairs}
         key |= {"tested": [POLICY_PAIRS, QUERIES, SEED]}
-        key |= {"payer": made_of(MEMORY, self.train)} if of_learners else {}
+        if of_learners:
+            paying = {"payer": made_of(MEMORY, self.train)}
+            key |= {**paying, "learners": made_of_learners(self.family)}
         line = self.notes.of(key)
         if line is None:
             values = find() or []

@@ -5,10 +5,8 @@ asked about in use is what a learner does before it is any good. So learners of 
 paid by a discriminator that is there already, and what they did in their first rounds is kept::
 
     learners/
-    ├── train-<i>.safetensors       ``obs`` and ``acts`` of the learner of the i-th training task,
-    │                               and of which ``episode`` they are
-    └── held-out-<digest>-<i>.safetensors    of the i-th of the held-out tasks of this digest, to
-                                             test with
+    └── <digest>.safetensors    ``obs`` and ``acts`` of a learner, and of which ``episode`` they
+                                are; the digest is of all that they depend on
 
 A learner takes seconds where a scripted policy takes milliseconds, so there are `COUNT` and the
 training tasks share them in turn. The same command goes on after an interruption.
@@ -16,7 +14,11 @@ training tasks share them in turn. The same command goes on after an interruptio
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,12 +27,14 @@ from safetensors.torch import load_file, save_file
 from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.few_shot.scores import paid
+from agents.generator import ppo_settings
+from envs.make import env_id
 from envs.tasks import POLICY_PAIRS, Family, some
 from km_rl.errors import InputError, make_folder, written_beside
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.sources import pairs
-from km_rl.rl.tasks import Task, Tasks
+from km_rl.rl.tasks import Task
 
 COUNT = 8
 """Learners of training tasks, and of held-out ones, at most."""
@@ -54,8 +58,7 @@ def with_learners(family: Family, model: FewShot, folder: Path, seed: int) -> li
     """
     tasks = family.train
     found = [
-        _kept(folder / f"train-{i}.safetensors", model, family, task, _seed(seed, i))
-        for i, task in enumerate(tasks[:COUNT])
+        _kept(folder, model, family, task, _seed(seed, i)) for i, task in enumerate(tasks[:COUNT])
     ]
     return [
         task._replace(policies={**task.policies, LEARNER: found[i % len(found)]})
@@ -65,11 +68,8 @@ def with_learners(family: Family, model: FewShot, folder: Path, seed: int) -> li
 
 def held_out_learners(family: Family, model: FewShot, folder: Path, seed: int) -> list[Pairs]:
     """Pairs of a learner of each of the first held-out tasks; arguments and errors as above."""
-    of = Tasks([case.task for case in family.held_out]).digest
     return [
-        _kept(
-            folder / f"held-out-{of}-{i}.safetensors", model, family, case.task, _seed(seed, i, 1)
-        )
+        _kept(folder, model, family, case.task, _seed(seed, i, 1))
         for i, case in enumerate(family.held_out[:COUNT])
     ]
 
@@ -82,8 +82,7 @@ def early_pairs(model: FewShot, family: Family, task: Task, seed: int) -> Pairs:
     keep = _Keep()
     learner.learn(EARLY * learner.n_steps * learner.n_envs, [observe, keep])
     model.clear()
-    seen = Pairs.join(keep.rounds)
-    return some(seen, POLICY_PAIRS, np.random.default_rng(seed))
+    return some(keep.seen, POLICY_PAIRS, np.random.default_rng(seed))
 
 
 def _seed(seed: int, place: int, held_out: int = 0) -> int:
@@ -92,21 +91,39 @@ def _seed(seed: int, place: int, held_out: int = 0) -> int:
 
 
 class _Keep(BaseCallback):
-    """The pairs of every rollout."""
+    """The pairs of every rollout; an episode that goes on in the next keeps its number."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rounds: list[Pairs] = []
+        self._begun: Any = 0
 
     def _on_rollout_end(self) -> None:
-        self.rounds.append(pairs(self.model.rollout_buffer))  # type: ignore[attr-defined]
+        buffer: Any = self.model.rollout_buffer  # type: ignore[attr-defined]
+        space: Any = self.model.action_space
+        begun = self._begun + buffer.episode_starts.astype(np.int64).cumsum(0)
+        self._begun, envs = begun[-1], begun.shape[1]
+        number = begun * envs + np.arange(envs)
+        acts = buffer.actions.clip(space.low, space.high)
+        obs, acts, number = (
+            x.reshape(-1, *x.shape[2:]) for x in (buffer.observations, acts, number)
+        )
+        found = pairs({"obs": obs, "acts": acts})
+        self.rounds.append(found._replace(trajectory=torch.from_numpy(number)))
+
+    @property
+    def seen(self) -> Pairs:
+        """All of them."""
+        numbers = torch.cat([found.trajectory for found in self.rounds])
+        return Pairs.join(self.rounds)._replace(trajectory=numbers)
 
     def _on_step(self) -> bool:
         return True
 
 
-def _kept(path: Path, model: FewShot, family: Family, task: Task, seed: int) -> Pairs:
+def _kept(folder: Path, model: FewShot, family: Family, task: Task, seed: int) -> Pairs:
     """From the file, which is made where it is not there."""
+    path = folder / f"{_digest(model, family, task, seed)}.safetensors"
     if not path.exists():
         found = early_pairs(model, family, task, seed)
         make_folder(path.parent)
@@ -122,3 +139,17 @@ def _kept(path: Path, model: FewShot, family: Family, task: Task, seed: int) -> 
             f"'{path}' is not a whole file of a learner's pairs ({error}): delete it, and the "
             f"same command makes it again."
         ) from error
+
+
+def made_of_learners(family: Family) -> dict[str, Any]:
+    """How learners learn, as it may be written down."""
+    ppo = asdict(ppo_settings(family.env))
+    return {"count": COUNT, "rounds": EARLY, "told": TOLD, "env": env_id(family.env), "ppo": ppo}
+
+
+def _digest(model: FewShot, family: Family, task: Task, seed: int) -> str:
+    """Of the weights that pay, the task, and how a learner learns."""
+    found = hashlib.sha256(json.dumps([made_of_learners(family), seed]).encode())
+    for its in (*model.state_dict().values(), task.expert.state, task.policies["random"].state):
+        found.update(its.detach().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]

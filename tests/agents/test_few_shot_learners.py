@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 
 from agents.few_shot.exam import aucs, earlier_aucs, examination, learner_examination
-from agents.few_shot.learners import LEARNER, early_pairs, held_out_learners, with_learners
+from agents.few_shot.learners import LEARNER, _Keep, early_pairs, held_out_learners, with_learners
 from agents.few_shot.settings import SETTINGS
 from agents.few_shot.training import meta_trained, payer
+from envs.make import make_vec
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
 from km_rl.rl.few_shot import FewShot
@@ -50,9 +53,53 @@ def test_learners_stand_beside_the_other_policies_and_are_made_once(
     for one, other in zip(kept[0].policies[LEARNER], found[0], strict=True):
         assert torch.equal(one, other)
     assert halves(found[0]).double().mean() == 0.5
-    (tmp_path / "train-0.safetensors").write_bytes(b"broken")
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"broken")
     with pytest.raises(InputError, match="is not a whole file of a learner's pairs"):
         with_learners(family, model, tmp_path, 7)
+
+
+@pytest.mark.parametrize("changed", ["EARLY", "TOLD"])
+def test_learners_that_learn_otherwise_are_made_anew(
+    changed: str, family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Mock(return_value=family.train[0].policies["random"])
+    monkeypatch.setattr("agents.few_shot.learners.early_pairs", made)
+    model, other = (MetaDiscriminator(2, 2, slots=6, code=3, hidden=5) for _ in range(2))
+    for paying, count in ((model, 2), (model, 2), (other, 4)):
+        with_learners(family, paying, tmp_path, 7)
+        assert made.call_count == count
+    monkeypatch.setattr(f"agents.few_shot.learners.{changed}", 3)
+    with_learners(family, model, tmp_path, 7)
+    assert made.call_count == 6
+
+
+def test_an_episode_is_one_however_many_rounds_it_takes(family: Family) -> None:
+    """Or one half of it would be told, and the other asked about."""
+    T, envs, space = 3, 2, make_vec("PointNav", 1, 0).action_space
+    keep = _Keep()
+    starts = np.array([[1, 1], [0, 0], [0, 1], [0, 0], [0, 0], [1, 0]])
+    for part in (starts[:T], starts[T:]):
+        place = np.arange(T * envs, dtype=np.float32).reshape(T, envs)
+        buffer = SimpleNamespace(
+            episode_starts=part.astype(np.float32),
+            observations=np.stack([place, place], -1),
+            actions=np.full((T, envs, 2), 9.0, np.float32),
+        )
+        keep.model = SimpleNamespace(rollout_buffer=buffer, action_space=space)  # type: ignore[assignment]
+        keep._on_rollout_end()
+    found = keep.seen
+    episodes = [
+        [0, 2, 4, 6, 8],  # of the first environment, until it begins anew
+        [1, 3],
+        [5, 7, 9, 11],
+        [10],
+    ]
+    rows = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    number = found.trajectory.tolist()
+    together = {n: [row for row in rows if number[row] == n] for n in set(number)}
+    assert sorted(together.values()) == sorted(episodes)
+    assert found.action.max() == 1 and found.state[:, 0].tolist() == [*range(6)] * 2
 
 
 def test_a_setting_learns_from_them_and_all_are_tested_with_others(
