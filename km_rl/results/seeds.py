@@ -186,10 +186,11 @@ def _measured(scored: Sequence[Scored]) -> list[str]:
 
 
 def _timed(scored: Sequence[Scored]) -> list[Scored]:
-    """The runs whose times have a mean: all on one machine, the first that made a whole run."""
+    """The runs whose times have a mean: on one machine, the one that made most of them whole."""
     machines = [_about(one, "hardware") for one in scored]
-    first = next((machine for machine in machines if " + " not in machine), None)
-    return [one for one, machine in zip(scored, machines, strict=True) if machine == first]
+    whole = [machine for machine in machines if " + " not in machine]
+    most = max(whole, key=whole.count, default=None)
+    return [one for one, machine in zip(scored, machines, strict=True) if machine == most]
 
 
 def _gaps(experiment: str, settings: Mapping[str, Sequence[Scored]], rival: str) -> list[Row]:

@@ -91,7 +91,8 @@ def improvement(
 
     The interval is Student's t with the variance of a two-sample U-statistic: that of what each
     seed of ``a`` wins against all of ``b``, over their number, and the same the other way round
-    (Hoeffding 1948; DeLong et al. 1988).
+    (Hoeffding 1948; DeLong et al. 1988). Seeds that all win alike say nothing of that variance, so
+    then there is none.
 
     Raises:
         InputError: no values, or one that is not finite.
@@ -106,6 +107,8 @@ def improvement(
     variance = sum(
         float(np.var(seeds, ddof=1)) / len(seeds) for seeds in (better.mean(1), better.mean(0))
     )
+    if variance == 0:
+        return Estimate(value, None, None)
     half = _t(min(better.shape)) * variance**0.5
     return Estimate(value, max(0.0, value - half), min(1.0, value + half))
 

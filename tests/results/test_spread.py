@@ -124,6 +124,7 @@ def test_the_improvement_and_its_interval_are_over_seeds_with_all_tasks() -> Non
         min(1, value + half)
     )
     assert improvement(a[:1], b)[1:] == (None, None)
+    assert improvement(a + 10, b) == (1.0, None, None)  # three seeds that always won are no proof
     with pytest.raises(InputError, match="finite"):
         improvement(a, [[float("nan"), 1.0]])
 

@@ -123,6 +123,15 @@ def test_several_commits_and_machines(runs: list[Path], tmp_path: Path) -> None:
     assert (row.seeds, times.seeds, times.hardware) == (3, 2, "an abacus")
 
 
+def test_times_are_of_the_machine_that_most_runs_stood_on(tmp_path: Path) -> None:
+    other = trained(tmp_path / "other", "km", 0, about={"hardware": "a slide rule"})
+    more = [trained(tmp_path / "more", "km", seed) for seed in (2, 3)]
+    for run in (other, *more):
+        evaluated(run, [entry(str(run), 70.0)])
+    times = recorded([other, *more])["km", "training_seconds"]
+    assert (times.seeds, times.hardware) == (2, "an abacus")
+
+
 def test_a_time_of_two_machines_is_no_time(tmp_path: Path) -> None:
     made = trained(tmp_path, "vae", 0, about={"hardware": "an abacus + a slide rule"})
     evaluated(made, [entry(str(made), 1.0)])
