@@ -269,7 +269,8 @@ def _velocities(experts: Sequence[Path], rng: np.random.Generator, kept: Path | 
         return [_at(policy, v, f"velocity {i}", rng) for i, v in enumerate(bar)]
 
     sizes = [PAIRS, POLICY_PAIRS, CHEETAH_EPISODES, CHEETAH_POLICY_EPISODES]
-    made = {"policy": policy.digest, "at": velocities, "sizes": sizes, "noise": NOISE}
+    made: dict[str, Any] = {"env": env_id("HalfCheetah"), "policy": policy.digest}
+    made |= {"at": velocities, "sizes": sizes, "noise": NOISE}
     drawn = drawn_once(kept, made, draw)
     train, _ = VELOCITIES
     cases = [_running(policy, v, one) for v, one in zip(velocities, drawn, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -81,6 +82,8 @@ class FewShotConfig:
         at_least(self, 4, "steps")
         at_least(self, 1, "agent_seeds")
         self.meta.validate()
+        if self.meta.seed != MetaRecipe().seed:
+            raise InputError(f"--meta.seed is {self.meta.seed}: give --seeds in its place.")
         told = {"settings": {*SETTINGS, ORACLE}, "agents": {*SETTINGS, *CLASSICAL}}
         for name, known in told.items():
             for given in getattr(self, name):
@@ -110,6 +113,9 @@ class FewShotConfig:
             words += [] if value == getattr(usual.meta, name) else [f"meta-{name}-{value}"]
         if self.family == "halfcheetah-velocity":
             words += [f"by-{path.resolve().parent.name}" for path in self.experts]
+        elif self.experts:
+            names = "/".join(path.stem for path in self.experts)
+            words += [f"of-{hashlib.sha256(names.encode()).hexdigest()[:8]}"]
         words += [] if self.preset == "full" else [self.preset]
         return re.sub("[^a-z0-9]+", "-", "-".join(words).lower())
 

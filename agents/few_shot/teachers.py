@@ -37,7 +37,7 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import STYLE, WIDTH, png
 from km_rl.results.spread import mean
-from km_rl.results.summary import Row
+from km_rl.results.summary import Row, check, read
 from km_rl.results.summary import record as record_rows
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.meta import MetaDiscriminator
@@ -160,6 +160,7 @@ def record(
         of = [e for e in ends if (e.arm, e.metric) == (arm, metric)]
         made = hardware("cpu"), command, union(e.commit for e in of)
         rows.append(Row(experiment, arm, metric, *mean([e.value for e in of]), len(of), *made))
+    check(rows, read(results))
     return [*write(ends, drawn, results / experiment), record_rows(rows, results)]
 
 

@@ -120,6 +120,8 @@ def _train(training: MetaTraining, config: MetaConfig) -> None:
     """To the last step, from where the folder stands."""
     book = Logbook(config, training.model, {})
     resume(training, config.folder / TRAINING)
+    if training.steps == config.recipe.steps and (config.folder / MODEL).exists():
+        return  # nothing to write, so others may load it at the same time
     book.start(training.steps)
     try:
         with noted_signals() as signals, _bar(training, config) as bar:

@@ -294,6 +294,9 @@ class MetaDiscriminator(FewShot):
             self._scorer = Scorer(self)
         return torch.from_numpy(self._scorer(rows.numpy()))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_scorer": None}
+
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         held = self._held
         super()._apply(fn, recurse)

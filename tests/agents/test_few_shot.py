@@ -36,7 +36,7 @@ from agents.few_shot.training import meta_trained
 from agents.generator import PPO_SETTINGS, PpoSettings
 from envs.demos import load
 from envs.tasks import Family, load_family
-from km_rl.errors import InputError
+from km_rl.errors import InputError, locked
 from km_rl.results.summary import check_name, read
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
@@ -114,6 +114,24 @@ def test_training_goes_on_after_ctrl_c_as_if_nothing_had_been(
     (folder / training.TRAINING).write_bytes(b"broken")
     with pytest.raises(InputError, match="is not a whole save of this meta-training"):
         meta_trained(family, "kanerva", RECIPE, tmp_path)
+
+
+def test_a_finished_training_is_loaded_while_another_process_is_at_it(
+    family: Family, tmp_path: Path
+) -> None:
+    """Nothing of it is written, and its folder is not locked."""
+    trained = meta_trained(family, "kanerva", RECIPE, tmp_path)
+    folder = tmp_path / "few-shot" / "pointnav" / "kanerva-0"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    lock = locked(folder)
+    loaded = meta_trained(family, "kanerva", RECIPE, tmp_path)
+    lock.release()
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    for a, b in zip(trained.parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(a, b)
+    (folder / training.MODEL).unlink()
+    meta_trained(family, "kanerva", RECIPE, tmp_path)
+    assert (folder / training.MODEL).exists()
 
 
 @pytest.mark.parametrize("name", ["pointnav", "pendulum"])
@@ -315,6 +333,8 @@ def test_a_trial_has_a_name_of_its_own() -> None:
         {"preset": "debug"},
         {"family": "pendulum"},
         {"family": "halfcheetah-velocity"},
+        {"family": "halfcheetah-gait", "experts": (Path("a/one.npz"), Path("b/two.npz"))},
+        {"family": "halfcheetah-gait", "experts": (Path("a/one.npz"), Path("b/three.npz"))},
         {"family": "halfcheetah-velocity", "experts": (Path("runs/mine/policy.safetensors"),)},
     ]
     names = [replace(usual, **other).experiment for other in others]  # type: ignore[arg-type]
@@ -458,6 +478,7 @@ def test_the_memory_is_compared_on_the_same_tasks_and_seeds() -> None:
         ("--seeds", "The seeds are none"),
         ("--agent-seeds 2", "--agent-seeds is 2 where --seeds names 1"),
         ("--agent-seeds 0", "--agent-seeds is 0"),
+        ("--meta.seed 7", "--meta.seed is 7: give --seeds"),
         ("--family halfcheetah-velocity --experts nowhere", "There is no expert at 'nowhere'"),
         ("--experts mine.npz", "1 experts were given where pointnav has its own"),
     ],

@@ -81,6 +81,13 @@ def test_the_script_draws_where_agents_of_teachers_go_and_records_it(
     row = found["both", "from_second"]
     assert len(found) == 6 and row.seeds == 2 and row.low is not None and row.low < row.value
     assert row.experiment == "few-shot-teachers-debug"
+    place = tmp_path / "few-shot-teachers-debug"
+    before = {path: path.read_bytes() for path in place.iterdir()}
+    places = (np.zeros((12, 50, 2)) for _ in range(3))
+    with pytest.raises(SystemExit):
+        script.main(["--seeds", "0", *flags[:2], *flags[-2:], "--record", str(tmp_path)])
+    assert "recorded of 2 seeds where 1 would take" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in place.iterdir()} == before
 
 
 NEAR_AND_FAR = ([[4.0, 5.0], [0.0, 0.0]], [[4.0, -1.0], [9.0, 4.0]])

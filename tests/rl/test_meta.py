@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,14 @@ def test_as_many_pairs_are_known_of_the_policy_with_history_and_without() -> Non
         for net in (with_history, without)
     )
     assert own == pytest.approx(other, rel=1e-3)
+
+
+def test_a_discriminator_that_scored_few_pairs_can_be_copied_to_another_process() -> None:
+    net = _net()
+    net.remember(_pairs(20, 1.0))
+    before = _told(net, 3)
+    copied = pickle.loads(pickle.dumps(net))
+    torch.testing.assert_close(_told(copied, 3), before, rtol=0, atol=0)
 
 
 def test_what_is_carried_of_an_expert_does_not_grow() -> None:
