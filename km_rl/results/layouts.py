@@ -38,7 +38,6 @@ FEW_SHOT = Pivot(
         "row on the same task.",
     },
 )
-FAMILIES = ("pointnav", "pendulum", "halfcheetah-velocity", "halfcheetah-gait")
 PIVOTS = {
     "retrieval": Pivot(
         {
@@ -112,9 +111,16 @@ PIVOTS = {
         {"from the first": "from_first", "from the second": "from_second"}, 3
     ),
     "gail-novelty": Pivot({"AUC": "auc"}, 2),
-    **{f"few-shot-{family}": FEW_SHOT for family in FAMILIES},
 }
 """By experiment; settings that have none of the columns are left out."""
+
+
+def pivot_of(experiment: str) -> Pivot | None:
+    """The layout of an experiment's table, if it is none of those for runs."""
+    comparison = FEW_SHOT if experiment.startswith("few-shot-") else None
+    return PIVOTS.get(experiment, comparison)
+
+
 RETURNS = {
     "return": "return",
     "IQM": "return_iqm",

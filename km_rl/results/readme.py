@@ -15,7 +15,7 @@ from pathlib import Path
 
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
-from km_rl.results.layouts import LABELS, NOTES, PIVOTS, RETURNS, Pivot
+from km_rl.results.layouts import LABELS, NOTES, RETURNS, Pivot, pivot_of
 from km_rl.results.spread import FEWEST
 from km_rl.results.summary import Row, told_once
 
@@ -80,7 +80,7 @@ def _block(experiment: str, rows: Sequence[Row]) -> str:
 def _form(rows: Sequence[Row]) -> Callable[[Sequence[Row]], list[str]]:
     """How rows are laid out, by what they measure."""
     metrics = {row.metric for row in rows}
-    if (pivot := PIVOTS.get(rows[0].experiment)) is not None:
+    if (pivot := pivot_of(rows[0].experiment)) is not None:
         return partial(_pivot, pivot=pivot)
     if "return" in metrics:
         return _returns
