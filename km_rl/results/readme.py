@@ -162,7 +162,7 @@ def _decimals(metric: str) -> int:
 
 def _pivot(rows: Sequence[Row], pivot: Pivot) -> list[str]:
     """A row for each setting and a column for each metric, and what produced them."""
-    told = [row for row in rows if row.metric in pivot.columns.values()]
+    told = [row for row in rows if row.metric in pivot.columns.values() and _tells(row)]
     by_name = {(row.setting, row.metric): row for row in told}
     cells = [
         [LABELS.get(setting, setting)]
@@ -172,6 +172,11 @@ def _pivot(rows: Sequence[Row], pivot: Pivot) -> list[str]:
     head, *cells = _filled([["", *pivot.columns], *cells])
     said = [note for column, note in pivot.notes.items() if column in head]
     return [_table(head, cells, words=1), " ".join([*said, _provenance(told)])]
+
+
+def _tells(row: Row) -> bool:
+    """Whether a row is of enough seeds: a probability of fewer is none."""
+    return row.metric != RETURNS["P(improvement)"] or row.seeds >= FEWEST
 
 
 def _values(rows: Sequence[Row]) -> list[str]:

@@ -561,6 +561,19 @@ def test_the_table_of_a_few_shot_comparison() -> None:
     assert "over seeds (Student's t)" in table
 
 
+@pytest.mark.parametrize(("seeds", "cells"), [(1, "0.500 |"), (3, "0.500 | 0.900 |")])
+def test_a_few_shot_comparison_of_any_size_tells_no_probability_of_one_seed(
+    seeds: int, cells: str
+) -> None:
+    name, made = "few-shot-pointnav-4tasks", (seeds, "a core", "python scripts/few_shot.py", "abc")
+    rows = [
+        Row(name, "bc", "return", 0.5, None, None, *made),
+        Row(name, "bc", "probability_kanerva_better", 0.9, None, None, *made),
+    ]
+    table = with_tables(f"<!-- results: {name} --><!-- /results -->", rows)
+    assert f"| bc | {cells}\n" in table and ("P(imp" in table) == (seeds == 3)
+
+
 def test_the_table_of_what_has_no_layout() -> None:
     other = ROW._replace(experiment="other")
     rows = [other._replace(setting="B=1 T=2", commit="d-dirty"), ROW, other]
