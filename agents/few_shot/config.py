@@ -47,7 +47,7 @@ class FewShotConfig:
     """The experiment, or its smallest form, with a few steps of everything."""
     settings: tuple[str, ...] = ("kanerva", "attention-pairs", "knn", "oracle")
     """Whose AUC is measured: names of `SETTINGS` in agents/few_shot/settings.py, and oracle."""
-    agents: tuple[str, ...] = ("kanerva", "attention-pairs", "gail-dropout", "bc")
+    agents: tuple[str, ...] = ("kanerva", "attention-pairs", "gail-expert-scale", "bc")
     """By what agents learn: of the same names, or of `CLASSICAL` in agents/few_shot/scores.py."""
     tasks: int = 8
     """Held-out experts that agents learn from, one agent from each."""
