@@ -18,6 +18,7 @@ from km_rl.rl.sources import pairs
 from km_rl.rl.tasks import Task
 
 EXPERT = "expert"
+PARTS = ("obs", "acts", "episode")
 Seen = tuple[np.ndarray, np.ndarray]
 """Observations (n, T + 1, Ds) and actions (n, T, Da) of n episodes."""
 
@@ -51,12 +52,22 @@ def drawn_once(
     return found
 
 
+def as_tensors(found: Pairs) -> dict[str, torch.Tensor]:
+    """Pairs as they lie in a file, by `PARTS`; where they led is left out."""
+    parts = (found.state, found.action, found.trajectory)
+    return {name: x.contiguous() for name, x in zip(PARTS, parts, strict=True)}
+
+
+def from_tensors(kept: Mapping[str, torch.Tensor]) -> Pairs:
+    """What `as_tensors` was given."""
+    return pairs({"obs": kept["obs"], "acts": kept["acts"]})._replace(trajectory=kept["episode"])
+
+
 def _write(path: Path, made: str, drawn: Sequence[Drawn]) -> None:
     tensors: dict[str, torch.Tensor] = {}
     for i, (task, seen) in enumerate(drawn):
         for who, its in {EXPERT: task.expert, **task.policies}.items():
-            parts = {"obs": its.state, "acts": its.action, "episode": its.trajectory}
-            tensors |= {f"{i}/{who}/{part}": x.contiguous() for part, x in parts.items()}
+            tensors |= {f"{i}/{who}/{part}": x for part, x in as_tensors(its).items()}
         tensors |= {f"{i}/seen/{n}": torch.from_numpy(x) for n, x in enumerate(seen)}
     tasks = [[one.task.name, [*one.task.policies]] for one in drawn]
     make_folder(path.parent)
@@ -73,10 +84,7 @@ def _read(path: Path, made: str) -> list[Drawn] | None:
                 return None
 
             def its(i: int, who: str) -> Pairs:
-                obs, acts, episode = (
-                    file.get_tensor(f"{i}/{who}/{part}") for part in ("obs", "acts", "episode")
-                )
-                return pairs({"obs": obs, "acts": acts})._replace(trajectory=episode)
+                return from_tensors({x: file.get_tensor(f"{i}/{who}/{x}") for x in PARTS})
 
             found = []
             for i, (name, policies) in enumerate(json.loads(header["tasks"])):

@@ -28,13 +28,14 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from agents.few_shot.scores import paid
 from agents.generator import ppo_settings
+from envs.drawn import as_tensors, from_tensors
 from envs.make import env_id
 from envs.tasks import POLICY_PAIRS, Family, some
 from km_rl.errors import InputError, make_folder, written_beside
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.sources import pairs
-from km_rl.rl.tasks import Task
+from km_rl.rl.tasks import Task, rows_of
 
 COUNT = 8
 """Learners of training tasks, and of held-out ones, at most."""
@@ -85,6 +86,12 @@ def early_pairs(model: FewShot, family: Family, task: Task, seed: int) -> Pairs:
     return some(keep.seen, POLICY_PAIRS, np.random.default_rng(seed))
 
 
+def made_of_learners(family: Family) -> dict[str, Any]:
+    """How learners learn, as it may be written down."""
+    ppo = asdict(ppo_settings(family.env))
+    return {"count": COUNT, "rounds": EARLY, "told": TOLD, "env": env_id(family.env), "ppo": ppo}
+
+
 def _seed(seed: int, place: int, held_out: int = 0) -> int:
     """Another for each learner of each training, so that none starts from the same net."""
     return (2 * seed + held_out) * COUNT + place
@@ -128,12 +135,9 @@ def _kept(folder: Path, model: FewShot, family: Family, task: Task, seed: int) -
         found = early_pairs(model, family, task, seed)
         make_folder(path.parent)
         with written_beside(path) as beside:
-            save_file(
-                {"obs": found.state, "acts": found.action, "episode": found.trajectory}, beside
-            )
+            save_file(as_tensors(found), beside)
     try:
-        kept = load_file(path)
-        return pairs(kept)._replace(trajectory=kept["episode"])
+        return from_tensors(load_file(path))
     except (SafetensorError, OSError, KeyError) as error:
         raise InputError(
             f"'{path}' is not a whole file of a learner's pairs ({error}): delete it, and the "
@@ -141,15 +145,10 @@ def _kept(folder: Path, model: FewShot, family: Family, task: Task, seed: int) -
         ) from error
 
 
-def made_of_learners(family: Family) -> dict[str, Any]:
-    """How learners learn, as it may be written down."""
-    ppo = asdict(ppo_settings(family.env))
-    return {"count": COUNT, "rounds": EARLY, "told": TOLD, "env": env_id(family.env), "ppo": ppo}
-
-
 def _digest(model: FewShot, family: Family, task: Task, seed: int) -> str:
     """Of the weights that pay, the task, and how a learner learns."""
     found = hashlib.sha256(json.dumps([made_of_learners(family), seed]).encode())
-    for its in (*model.state_dict().values(), task.expert.state, task.policies["random"].state):
+    seen = (rows_of(task.expert), rows_of(task.policies["random"]))
+    for its in (*model.state_dict().values(), *seen):
         found.update(its.detach().contiguous().numpy().tobytes())
     return found.hexdigest()[:16]
