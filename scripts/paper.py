@@ -65,7 +65,7 @@ class Args:
     of CIFAR-10, which is slow, compared."""
     steps: int | None = None
     """Of every run; by default the data set's preset's, but for Omniglot 4,000 and in full-bound
-    5,000, and for CIFAR-10 6,000, of 4 episodes each, and 5,000."""
+    10,000, and for CIFAR-10 6,000, of 4 episodes each, and 5,000."""
     seeds: int = SEEDS
     """Of every model but the DNC, from 0 up."""
     dnc_seeds: int = DNC_SEEDS

@@ -23,7 +23,7 @@ def test_every_weight_and_the_vae_on_every_number_of_classes() -> None:
     ]
     assert all(NAME.fullmatch(name) for name in names)
     assert [one.classes for one in plan[::2]] == [1, 2, 4, 8, None]
-    assert {one.steps for one in plan} == {5000}
+    assert {one.steps for one in plan} == {10_000}
     runs = {training.name(one.base) for one in plan for training in one.trainings}
     assert len(runs) == len(CLASSES) * (len(WEIGHTS) + 1) * 3
 
@@ -79,7 +79,7 @@ def test_a_shorter_run_of_the_full_bound_warms_up_sooner() -> None:
     start = OMNIGLOT._replace(seeds=1, pace={"--address-kl-warmup-steps": 2000})
     shorter, usual = (full_bound(start._replace(steps=n), [2], [1.0])[0] for n in (500, None))
     flags = [one.flags[:2] for one in shorter.trainings]
-    assert flags == [("--address-kl-warmup-steps", "200")] * 2
+    assert flags == [("--address-kl-warmup-steps", "100")] * 2
     assert all("--address-kl-warmup-steps" not in one.flags for one in usual.trainings)
 
 
