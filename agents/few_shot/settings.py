@@ -28,8 +28,6 @@ class Setting(NamedTuple):
     learners: bool = False
 
 
-FASTER = {"learning_rate": 5e-3}
-"""Attention learns better by it than by the memory's step size."""
 MEMORY = "kanerva"
 SETTINGS: Mapping[str, Setting] = {
     MEMORY: Setting(MetaDiscriminator),
@@ -44,8 +42,8 @@ SETTINGS: Mapping[str, Setting] = {
         {"channels": "h", "head": "ratio", "generative": True, "noise_var": 1.0},
     ),
     "with-learners": Setting(MetaDiscriminator, learners=True),
-    "attention": Setting(Attention, {"keys": "state"}, FASTER),
-    "attention-pairs": Setting(Attention, {"keys": "both"}, FASTER),
+    "attention": Setting(Attention, {"keys": "state"}),
+    "attention-pairs": Setting(Attention, {"keys": "both"}),
     "deep-set": Setting(DeepSet),
     "mlp-finetuned": Setting(Perceptron),
     "mlp-scratch": Setting(Perceptron, trained=False),

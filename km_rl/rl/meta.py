@@ -61,9 +61,9 @@ class MetaOptions:
     """Remember what the policy did in earlier rounds, fading, or only the last."""
     generative: bool = False
     """Learn by the likelihood of actions alone; with ``channels`` h and ``head`` ratio."""
-    slots: int = 64
+    slots: int = 32
     """K, the slots of each memory."""
-    code: int = 16
+    code: int = 32
     """C, the width of codes."""
     hidden: int = 64
     """Width of the perceptrons."""

@@ -34,7 +34,7 @@ Queries = Literal["held_out", "left_out", "written"]
 class MetaRecipe:
     """How a discriminator is trained on many experts."""
 
-    steps: int = 1500
+    steps: int = 3000
     """Gradient steps."""
     batch: int = 16
     """Episodes, each of another task, in one."""
@@ -49,7 +49,7 @@ class MetaRecipe:
     queries: Queries = "held_out"
     """Told apart are pairs of episodes of which none was remembered; pairs that were, each left
     out of its own score; or, for comparison, those that were, as they are."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-2
     """Adam's step size at the start; it falls along a cosine."""
     seed: int = 0
     """Of the net and of the episodes."""

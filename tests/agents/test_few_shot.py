@@ -182,7 +182,7 @@ def test_the_script_compares_goes_on_and_records(
     assert {("kanerva", "auc_earlier@16"), ("knn", "auc_earlier@16")} <= found.keys()
     assert ("bc", "probability_kanerva_better") in found
     assert found["knn", "auc@8"].low is None
-    assert found["kanerva", "state_floats@32"].value == 2 * 64 * (64 + 16)
+    assert found["kanerva", "state_floats@32"].value == 2 * 32 * (32 + 32)
     assert found["knn", "state_floats@32"].value == 32 * 4
     parameters = {name: found[name, "parameters"].value for name in ("kanerva", "knn")}
     assert parameters == {"kanerva": size(MetaDiscriminator(2, 2)), "knn": 0}
