@@ -38,10 +38,12 @@ from agents.few_shot.rivals import size
 from agents.few_shot.scores import (
     CLASSICAL,
     MEASURES,
+    TRUE_REWARD,
     Acting,
     Learned,
     by_classical,
     by_few_shot,
+    by_true_reward,
     classical,
     episodes,
     matched_width,
@@ -266,6 +268,8 @@ class Comparison:
         )
         if name in CLASSICAL:
             return by_classical(name, *given)
+        if name == TRUE_REWARD:
+            return by_true_reward(self.family, self.family.held_out[task], self.steps, seed)
         return by_few_shot(name, self.model(name, seed), *given)
 
     def _key(self, name: str, seed: int) -> dict[str, Any]:
@@ -276,6 +280,8 @@ class Comparison:
             made |= {"width": matched_width(self.train.state, self.train.rest)}
         elif name == ORACLE:
             made = {"simulated": SIMULATED}
+        elif name == TRUE_REWARD:
+            made = {}
         else:
             made = made_of(name, self.train)
             key |= {"meta": asdict(replace(self.config.meta, seed=seed))}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from agents.few_shot.scores import CLASSICAL
+from agents.few_shot.scores import CLASSICAL, TRUE_REWARD
 from agents.few_shot.settings import ORACLE, SETTINGS
 from envs.tasks import CHEAP, HELD_OUT, TRAIN, Name
 from km_rl.errors import InputError, at_least_one, check_seeds
@@ -48,7 +48,8 @@ class FewShotConfig:
     settings: tuple[str, ...] = ("kanerva", "attention-pairs", "knn", "oracle")
     """Whose AUC is measured: names of `SETTINGS` in agents/few_shot/settings.py, and oracle."""
     agents: tuple[str, ...] = ("kanerva", "attention-pairs", "gail-expert-scale", "bc")
-    """By what agents learn: of the same names, or of `CLASSICAL` in agents/few_shot/scores.py."""
+    """By what agents learn: of the same names, or of `CLASSICAL` in agents/few_shot/scores.py, or
+    true-reward, by which they imitate nobody."""
     tasks: int = 8
     """Held-out experts that agents learn from, one agent from each."""
     seeds: tuple[int, ...] = (0,)
@@ -84,7 +85,10 @@ class FewShotConfig:
         self.meta.validate()
         if self.meta.seed != MetaRecipe().seed:
             raise InputError(f"--meta.seed is {self.meta.seed}: give --seeds in its place.")
-        told = {"settings": {*SETTINGS, ORACLE}, "agents": {*SETTINGS, *CLASSICAL}}
+        told = {
+            "settings": {*SETTINGS, ORACLE},
+            "agents": {*SETTINGS, *CLASSICAL, TRUE_REWARD},
+        }
         for name, known in told.items():
             for given in getattr(self, name):
                 if given not in known:

@@ -3,8 +3,9 @@
 The same pairs, environment, steps and PPO for all, but that ``gail-expert-scale`` starts with
 SB3's noise, from which it did better in HalfCheetah: a discriminator that was trained on other
 experts and only takes the pairs in, GAIL, whose net has about as many parameters as the memory,
-and behavioural cloning. What counts is the true return of the task, 0 being a random policy's and
-1 the expert's, from the same starts.
+and behavioural cloning. Beside them stands ``true-reward``, PPO that the task itself pays, of
+whose reward imitators are never told. What counts is the true return of the task, 0 being a random
+policy's and 1 the expert's, from the same starts.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from imitation.rewards.reward_wrapper import RewardVecEnvWrapper
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.utils import set_random_seed
 
 from agents.adversary import Adversary
@@ -54,6 +56,8 @@ CLASSICAL: Mapping[str, Mapping[str, Any]] = {
 ``updates`` is the best of 8, 32 and 128, the most that was tried, by the last score, the mean of
 two training tasks of pointnav with one seed; other families take it over untried.
 """
+TRUE_REWARD = "true-reward"
+"""The name of agents that the task itself pays."""
 BC_PAIRS = 57_344
 """Pairs that bc is shown: 224 batches did better than 4 and 18 times as many, on those tasks."""
 MEASURES = 4
@@ -125,7 +129,8 @@ class Learned(NamedTuple):
     Attributes:
         returns: true returns against steps, the first before it learned.
         expert, random: what to compare them with.
-        parameters: of the discriminator that paid it; bc has none, so of its policy.
+        parameters: of the discriminator that paid it; bc has none, so of its policy, and a task's
+            own reward has 0.
         learner: holds the policy.
     """
 
@@ -164,8 +169,7 @@ def started(
     for _ in range(ROUNDS):
         net.observe(expert.policies["random"])
     learner = ppo(RewardVecEnvWrapper(venv, net.reward_fn), seed, settings)
-    learner.set_logger(Logger(None, []))  # its own would make a folder whenever it learns
-    return learner, ObserveRollouts(net)
+    return _silent(learner), ObserveRollouts(net)
 
 
 def by_few_shot(
@@ -174,11 +178,19 @@ def by_few_shot(
     """PPO that is `paid` by a discriminator of this name; errors as there."""
     measure = TaskReturn(family, case)
     learner, observe = paid(model, family, case.task, told, seed)
-    round_steps = learner.n_steps * learner.n_envs
-    go = lambda: learner.learn(round_steps, observe, reset_num_timesteps=False)
-    at = stops(steps, round_steps)
-    returns = _returns(f"{name}, {case.task.name}", measure, learner, go, round_steps, at)
+    returns = _returns_of_ppo(f"{name}, {case.task.name}", measure, learner, observe, steps)
     return _learned(returns, measure, size(model), learner)
+
+
+def by_true_reward(family: Family, case: HeldOut, steps: int, seed: int) -> Learned:
+    """PPO that the task itself pays, and that is told nothing of an expert."""
+    measure = TaskReturn(family, case)
+    set_random_seed(seed)
+    settings = ppo_settings(family.env)
+    venv = make_task_vec(family, case, settings.n_envs, seed)
+    learner = _silent(ppo(venv, seed, settings))
+    returns = _returns_of_ppo(f"{TRUE_REWARD}, {case.task.name}", measure, learner, None, steps)
+    return _learned(returns, measure, 0, learner)
 
 
 def stops(steps: int, round_steps: int) -> list[int]:
@@ -215,6 +227,21 @@ def by_classical(
         at, called = stops(config.steps, round_steps), f"{name}, {case.task.name}"
         returns = _returns(called, measure, learner, imitator.round, round_steps, at)
     return _learned(returns, measure, size(imitator.model), learner)
+
+
+def _silent(learner: PPO) -> PPO:
+    """The learner, without the logger that would make a folder whenever it learns."""
+    learner.set_logger(Logger(None, []))
+    return learner
+
+
+def _returns_of_ppo(
+    called: str, measure: TaskReturn, learner: PPO, callback: MaybeCallback, steps: int
+) -> Curve:
+    """`_returns` of a learner that is paid by its environments."""
+    round_steps = learner.n_steps * learner.n_envs
+    go = lambda: learner.learn(round_steps, callback, reset_num_timesteps=False)
+    return _returns(called, measure, learner, go, round_steps, stops(steps, round_steps))
 
 
 def _returns(

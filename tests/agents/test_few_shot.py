@@ -167,7 +167,9 @@ def test_the_script_compares_goes_on_and_records(
 ) -> None:
     monkeypatch.setattr("agents.few_shot.comparison.commit", lambda: "b" * 40)
     monkeypatch.setattr("km_rl.train.run.commit", lambda: "a" * 40)
-    flags = f"--preset debug --run-dir {tmp_path} --agents kanerva bc gail-dropout".split()
+    flags = (
+        f"--preset debug --run-dir {tmp_path} --agents kanerva bc gail-dropout true-reward".split()
+    )
     script.main(flags)
     told = capsys.readouterr().out
     file = tmp_path / "debug" / "few-shot" / "pointnav" / "measured.jsonl"
@@ -186,6 +188,7 @@ def test_the_script_compares_goes_on_and_records(
     assert found["knn", "state_floats@32"].value == 32 * 4
     parameters = {name: found[name, "parameters"].value for name in ("kanerva", "knn")}
     assert parameters == {"kanerva": size(MetaDiscriminator(2, 2)), "knn": 0}
+    assert found["true-reward", "parameters"].value == 0
     assert found["gail-dropout", "parameters"].value == pytest.approx(31_270, rel=0.2)
     ahead = found["kanerva", "auc@8"].value - found["oracle", "auc@8"].value
     assert found["oracle", "auc_kanerva_ahead@8"].value == pytest.approx(ahead, abs=1e-5)
@@ -202,7 +205,7 @@ def test_the_script_compares_goes_on_and_records(
     kept = [line for line in map(json.loads, lines.splitlines()) if "returns" in line]
     assert [int(line["step"]) for line in curve] == kept[0]["at"]
     assert {one["of"]["setting"]: one["at"][-1] for one in kept} == dict.fromkeys(
-        ("kanerva", "bc", "gail-dropout"), 4096
+        ("kanerva", "bc", "gail-dropout", "true-reward"), 4096
     )
     one = kept[0]
     score = (one["returns"][-1] - one["random"]) / (one["expert"] - one["random"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import flatdim
@@ -16,6 +17,7 @@ from agents.few_shot.rivals import Attention, DeepSet, NearestPair, Perceptron, 
 from agents.few_shot.scores import (
     by_classical,
     by_few_shot,
+    by_true_reward,
     matched_width,
 )
 from agents.few_shot.settings import SETTINGS, build
@@ -186,3 +188,20 @@ def test_agents_of_classical_imitation_have_nets_of_that_width(
     (bar,), end = bars, learned.returns.steps[-1]
     assert (bar.desc, bar.n, bar.total) == (f"{name}, {case.task.name}", end, end)
     assert (bar.unit, bar.leave) == ("step", False)
+
+
+def test_an_agent_that_the_task_pays_is_told_nothing_of_an_expert(
+    family: Family, bars: list[Any]
+) -> None:
+    case = family.held_out[0]
+    learned = by_true_reward(family, case, 4096, 0)
+    assert learned.returns.steps == [0, 2048, 4096] and learned.parameters == 0
+    assert [(bar.desc, bar.n) for bar in bars] == [(f"true-reward, {case.task.name}", 4096)]
+    venv = learned.learner.get_env()
+    assert venv is not None and case.reward is not None
+    venv.reset()
+    obs, rewards, _, _ = venv.step(np.full((venv.num_envs, 2), 0.5))
+    assert rewards == pytest.approx([case.reward(one) for one in np.asarray(obs)], rel=1e-5)
+    again = by_true_reward(family, case, 4096, 0)
+    assert again.returns.values == learned.returns.values
+    assert by_true_reward(family, case, 4096, 1).returns.values != learned.returns.values
