@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from agents.few_shot.points import Point, ends, grouped
+from agents.few_shot.scores import TRUE_REWARD
 from agents.few_shot.settings import MEMORY, ORACLE, SETTINGS
 from agents.figures import MARKS, PALETTE
 from km_rl.evaluate.figures import STYLE, WIDTH
@@ -90,10 +91,15 @@ def sides(names: Iterable[str]) -> list[list[str]]:
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """Another for each name; the memory's and the true densities' are always the same."""
-    others = [name for name in names if name not in (MEMORY, ORACLE)]
+    """Another for each name; the memory's, and those of what it is held against, which is nobody's
+    to beat, are always the same."""
+    found = {
+        MEMORY: Look(PALETTE[0], FORMS[0]),
+        ORACLE: Look(GREY, "--"),
+        TRUE_REWARD: Look(GREY, "o-"),
+    }
+    others = [name for name in names if name not in found]
     free = [Look(colour, form) for form in FORMS for colour in PALETTE[1:]]
-    found = {MEMORY: Look(PALETTE[0], FORMS[0]), ORACLE: Look(GREY, "--")}
     found |= dict(zip(others, free, strict=False))
     return {name: found[name] for name in names}
 

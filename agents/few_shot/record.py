@@ -31,7 +31,8 @@ examined once and has no interval:
                                 so it is asked about what got past itself: no rival is
 ``adapt_ms@<k>``                milliseconds to take in k pairs, the fastest of several
 ``state_floats@<k>``            numbers that are carried of an expert when k pairs were told
-``parameters``                  of the discriminator; of bc, which has none, of its policy.
+``parameters``                  of the discriminator; of bc, which has none, of its policy; 0 of
+                                ``true-reward``, which is the task's own.
                                 ``kanerva-h``, ``-a``, ``-ratio`` and ``generative`` have fewer
                                 than the memory, being parts of it; rivals have as many
 ``return``, ``return_iqm``      of agents told ``--pairs`` pairs, at their last step, 0 being a
