@@ -403,7 +403,7 @@ def test_an_episode_of_each_held_out_expert_is_written(
 
 
 def test_every_curve_of_a_panel_looks_otherwise() -> None:
-    names = [*SETTINGS, "oracle", "gail", "gail-dropout", "gail-expert-scale", "bc"]
+    names = [*SETTINGS, "oracle", "true-reward", "gail", "gail-dropout", "gail-expert-scale", "bc"]
     rivals, parts = sides(names)
     assert {*rivals, *parts} == {*names} and {*rivals} & {*parts} == {"kanerva"}
     assert "no-history" in parts and "attention" in rivals
