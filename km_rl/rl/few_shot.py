@@ -17,6 +17,7 @@ from torch import Tensor
 
 from km_rl.errors import InputError
 from km_rl.nn.weights import SelfDescribing
+from km_rl.progress import progress_bar
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
 from km_rl.rl.sources import pairs
 from km_rl.rl.stats import RunningStats
@@ -81,14 +82,18 @@ class FewShot(SelfDescribing):
         Raises:
             InputError: fewer than two tasks, tasks of different shapes, or fewer pairs in half of
                 one's episodes than the recipe asks for.
+            NonFiniteError: a memory holds NaN or infinity, as with too large a step size.
         """
         recipe = recipe or MetaRecipe()
         tasks = tasks if isinstance(tasks, Tasks) else Tasks(tasks)
         torch.manual_seed(recipe.seed)
         model = cls.build(tasks.state, tasks.rest, **options)
         training = MetaTraining(model, tasks, recipe)
-        while training.steps < recipe.steps:
-            training.step()
+        with progress_bar(total=recipe.steps, desc="fit", unit="step") as bar:
+            while training.steps < recipe.steps:
+                loss = training.step()
+                bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
+                bar.update()
         return model.eval()
 
     def logits_expert_is_high(

@@ -321,6 +321,17 @@ def test_a_file_holds_the_whole_discriminator(tmp_path: Path) -> None:
     assert bool(back.stats.frozen)
 
 
+def test_training_shows_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    MetaDiscriminator.fit(few_shot_tasks.tasks(), RECIPE, **TINY)
+    shown = capsys.readouterr().err
+    assert "fit: 100%" in shown and "8/8" in shown and "loss 0." in shown
+
+
+def test_a_training_that_runs_away_is_stopped() -> None:
+    with pytest.raises(ArithmeticError, match="covariance holds NaN or infinity"):
+        MetaDiscriminator.fit(few_shot_tasks.tasks(), replace(RECIPE, learning_rate=1e30), **TINY)
+
+
 TYPO: Any = "left-out"
 
 
