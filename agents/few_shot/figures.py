@@ -96,7 +96,7 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     found = {
         MEMORY: Look(PALETTE[0], FORMS[0]),
         ORACLE: Look(GREY, "--"),
-        TRUE_REWARD: Look(GREY, "o-"),
+        TRUE_REWARD: Look(GREY, "-."),
     }
     others = [name for name in names if name not in found]
     free = [Look(colour, form) for form in FORMS for colour in PALETTE[1:]]
