@@ -37,7 +37,9 @@ class AutoEncodingElbo(Elbo):
 
     auto_encoder: Tensor
 
-    def loss(self, memory_kl_weight: float = 0.0, address_kl_weight: float = 1.0) -> Tensor:
+    def loss(
+        self, memory_kl_weight: float = 0.0, address_kl_weight: Tensor | float = 1.0
+    ) -> Tensor:
         """As `Elbo.loss`, and the mean of `auto_encoder`."""
         return super().loss(memory_kl_weight, address_kl_weight) + self.auto_encoder.mean()
 

@@ -12,6 +12,7 @@ and sums to at most 1.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -97,7 +98,7 @@ def usage_after(usage: Tensor, write: Tensor, reads: Tensor, free: Tensor) -> Te
         reads: r, the read weightings of the step before, with shape (B, N, K).
         free: f, a gate for each of them, with shape (B, N).
     """
-    retention = (1 - free[..., None] * reads).prod(-2)
+    retention = reduce(torch.mul, (1 - free[..., None] * reads).unbind(-2))
     return (usage + write - usage * write) * retention
 
 
@@ -108,7 +109,8 @@ def allocation(usage: Tensor) -> Tensor:
     """
     usage = TINY + (1 - TINY) * usage
     rising, phi = usage.sort(dim=-1, stable=True)
-    before = torch.cat([torch.ones_like(rising[..., :1]), rising[..., :-1].cumprod(-1)], -1)
+    products = rising[..., :-1].log().cumsum(-1).exp()
+    before = torch.cat([torch.ones_like(rising[..., :1]), products], -1)
     return torch.zeros_like(usage).scatter(-1, phi, (1 - rising) * before)
 
 

@@ -42,7 +42,7 @@ class Elbo(NamedTuple):
         return self.bound + self.rate_memory
 
     def loss(
-        self, memory_kl_weight: float = 0.0, address_kl_weight: float = 1.0
+        self, memory_kl_weight: float = 0.0, address_kl_weight: Float[Tensor, ""] | float = 1.0
     ) -> Float[Tensor, ""]:
         """What is minimised: the mean of the four terms, two of them weighted.
 

@@ -26,12 +26,15 @@ def cholesky(A: Float[Tensor, "*B N N"]) -> Float[Tensor, "*B N N"]:
     r"""The lower factor L with :math:`L L^T = A`.
 
     Where A is not positive definite in floating point, growing multiples of its mean diagonal
-    (``JITTERS``) are added, with a warning; the other matrices of a batch stay as they are.
+    (``JITTERS``) are added, with a warning; the other matrices of a batch stay as they are. While
+    a CUDA graph is recorded nothing can be asked of A: such a matrix gives NaN there.
 
     Raises:
         NotPositiveDefiniteError: no jitter helped, or A holds NaN.
     """
     L, info = torch.linalg.cholesky_ex(A)
+    if A.is_cuda and torch.cuda.is_current_stream_capturing():
+        return torch.where(info[..., None, None] > 0, torch.nan, L)
     if not info.any():
         return L
     scale = A.diagonal(dim1=-2, dim2=-1).mean(-1).where(info > 0, 0)[..., None, None]

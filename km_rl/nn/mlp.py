@@ -25,7 +25,7 @@ def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 def normal(mean: Tensor, std: Tensor | float) -> Independent:
     """The distribution ``N(mean, diag(std^2))`` over the last axis."""
     if not isinstance(std, Tensor):
-        std = mean.new_tensor(std)
+        std = mean.new_full((), std)
     return Independent(Normal(mean, std.expand_as(mean), validate_args=False), 1)
 
 

@@ -42,9 +42,9 @@ class Progress:
     window: dict[str, float] = field(default_factory=dict)
 
 
-def random_state(generator: torch.Generator, device: torch.device) -> dict[str, Tensor]:
-    """The random streams of one process: of its episodes, and of torch on CPU and GPU."""
-    state = {"episodes": generator.get_state(), "cpu": torch.get_rng_state()}
+def random_state(episodes: Tensor, device: torch.device) -> dict[str, Tensor]:
+    """The random streams of one process: of its next episodes, and of torch on CPU and GPU."""
+    state = {"episodes": episodes, "cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
     return state

@@ -32,6 +32,7 @@ from km_rl.train.checkpoint import (
     restore_random_state,
     save_checkpoint,
 )
+from km_rl.train.objective import Objective, record
 from km_rl.train.recipe import Recipe, resolve_precision
 from km_rl.train.run import Run
 from km_rl.train.signals import noted_signals
@@ -98,9 +99,14 @@ class _Loop:
         self.device = self.accelerator.device
         self.bf16 = resolve_precision(recipe.precision) == "bf16"
         self.bare, self.model = model, self.accelerator.prepare_model(model)
+        self.objective = Objective(self.model, recipe)
+        alone = self.accelerator.num_processes == 1 and self.device.type == "cuda"
+        self.unrecorded = recipe.cuda_graphs and alone and not self.bf16
         self.optimiser = torch.optim.Adam(model.parameters(), recipe.learning_rate, fused=True)
         self.draw, self.recipe, self.run, self.evaluate = draw, recipe, run, evaluate
         self.generator = torch.Generator()
+        self.ahead: Tensor | None = None
+        self.episodes_state = self.generator.get_state()
         self.progress = Progress()
         self.saved_step: int | None = None
         self.signals: list[int] = []
@@ -163,7 +169,7 @@ class _Loop:
     def _step(self) -> bool:
         """One update; whether any process was asked to stop."""
         started = time.perf_counter()
-        images = self.draw(self.generator).to(self.device)
+        images = (self._draw() if self.ahead is None else self.ahead).to(self.device)
         rate = self.recipe.learning_rate_at(self.progress.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -175,25 +181,37 @@ class _Loop:
         return stops > 0
 
     def _gradient(self, images: Tensor) -> list[float]:
-        """Backward pass; the four terms, the gradient's norm and the signals noted."""
+        """Backward pass; the four terms, the gradient's norm and the signals noted.
+
+        The next episodes are drawn before the numbers are asked for, while a GPU is at work.
+        """
+        address = self.recipe.address_kl_weight_at(self.progress.step)
+        weight = torch.tensor(address, device=self.device)
+        if self.unrecorded:
+            record(self.objective, images, weight)
+            self.unrecorded = False
         try:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                elbo: Elbo = self.model(images, sample_memory=self.recipe.sample_memory)
+                loss, terms = self.objective(images, weight)
         except NotPositiveDefiniteError as error:
             raise self._not_finite(images, "the memory's covariance") from error
-        terms = [term.detach().mean() for term in elbo]
-        address = self.recipe.address_kl_weight_at(self.progress.step)
-        self.accelerator.backward(elbo.loss(self.recipe.memory_kl_weight, address))
+        self.accelerator.backward(loss)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
-        facts = torch.stack([*terms, norm, norm.new_tensor(len(self.signals))])
+        facts = torch.cat([terms, torch.stack([norm, norm.new_tensor(len(self.signals))])])
         if self.accelerator.num_processes > 1:
             facts = self.accelerator.reduce(facts, "mean")
+        self.ahead = self._draw()
         values: list[float] = facts.tolist()
         if not all(map(math.isfinite, values)):
             named = zip(Elbo._fields, values, strict=False)
             bad = [name for name, value in named if not math.isfinite(value)]
             raise self._not_finite(images, " and ".join(bad) or "the gradient")
         return values
+
+    def _draw(self) -> Tensor:
+        """The next episodes; the stream's state before them is what a checkpoint keeps."""
+        self.episodes_state = self.generator.get_state()
+        return self.draw(self.generator)
 
     def _not_finite(self, images: Tensor, what: str) -> Exception:
         step = self.progress.step + 1
@@ -260,7 +278,7 @@ class _Loop:
         self.latest |= position | values
 
     def _save(self) -> None:
-        streams = gather_object([random_state(self.generator, self.device)])
+        streams = gather_object([random_state(self.episodes_state, self.device)])
         if self.run.writes:
             save_checkpoint(self.run.folder, self.bare, self.optimiser, self.progress, streams)
         self.saved_step = self.progress.step

@@ -60,6 +60,7 @@ FREE = {
     "data_dir",
     "run_dir",
     "threads",
+    "cuda_graphs",
     "evaluate_every",
     "evaluate_images",
     "checkpoint_every",

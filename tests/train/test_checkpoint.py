@@ -101,7 +101,7 @@ def test_a_failed_save_leaves_the_old_checkpoint_and_no_partial_file(
 
 def test_random_streams_continue_where_they_were_saved() -> None:
     generator = torch.Generator().manual_seed(1)
-    state = random_state(generator, CPU)
+    state = random_state(generator.get_state(), CPU)
     first = torch.rand(3), torch.rand(3, generator=generator)
     restore_random_state(state, generator, CPU)
     assert torch.equal(first[0], torch.rand(3))
