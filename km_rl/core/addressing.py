@@ -79,7 +79,6 @@ def least_squares_address(
 
 
 def _solved(L: Tensor, rows: Tensor) -> Tensor:
-    """rows (L L^T)^-1."""
-    batch = torch.broadcast_shapes(L.shape[:-2], rows.shape[:-2])
-    L, rows = (x.expand(*batch, *x.shape[-2:]) for x in (L, rows))
-    return torch.cholesky_solve(rows.mT, L).mT
+    """rows (L L^T)^-1, by two triangular solves, which a CUDA graph can hold."""
+    half = torch.linalg.solve_triangular(L, rows.mT, upper=False)
+    return torch.linalg.solve_triangular(L.mT, half, upper=True).mT

@@ -22,7 +22,7 @@ COSTS = {"images_seen": "images", "training_seconds": "seconds", "parameters": "
 OPTIONAL = (*BIT_KEYS, DISTORTION, "test_images")
 """Metrics that only a density or a newer evaluation has."""
 FREE = frozenset(
-    "about preset model seed name data_dir run_dir threads "
+    "about preset model seed name data_dir run_dir threads cuda_graphs "
     "log_every evaluate_every evaluate_images checkpoint_every".split()
 )
 """Settings in which runs of an experiment may differ."""

@@ -14,6 +14,9 @@ from km_rl.core.elbo import Elbo
 from km_rl.errors import InputError
 from km_rl.train.recipe import Recipe
 
+MISMATCH = "set_warn_on_accumulate_grad_stream_mismatch"
+"""What tells torch that gradients come from another stream on purpose."""
+
 
 class Objective(nn.Module):
     """The loss of a batch of episodes and the terms of their bound, as a recipe weighs them.
@@ -48,6 +51,8 @@ def record(objective: Objective, images: Tensor, address_kl_weight: Tensor) -> N
     Raises:
         InputError: the model asks for a number on the way, so that it cannot be recorded.
     """
+    if hasattr(torch.autograd.graph, MISMATCH):  # newer than the oldest torch that will do
+        getattr(torch.autograd.graph, MISMATCH)(False)
     before = torch.cuda.get_rng_state(images.device)
     samples = (images.clone(), address_kl_weight.clone())
     try:

@@ -47,7 +47,7 @@ def test_graphs_train_as_steps_that_are_started_kernel_by_kernel(
     for graphs in (False, True):
         go(tmp_path / f"{graphs}", cuda_graphs=graphs, steps=12, **options)
     one, other = (_bounds(tmp_path / name) for name in ("False", "True"))
-    assert one == pytest.approx(other, rel=1e-4)
+    assert one == pytest.approx(other, rel=1e-3)
 
 
 @pytest.mark.cuda
