@@ -119,6 +119,11 @@ class Config(Recipe):
                 f"std: leave it out, or give --binarisation dequantised."
             )
         one_of(self, "model", ("km", "dkm", "dnc", "lrua", "vae"))
+        if self.cuda_graphs and self.model in ("km", "dkm"):
+            raise InputError(
+                f"--cuda-graphs was given with --model {self.model}, and machines learn less well "
+                f"so (docs/speed.md): leave it out."
+            )
         one_of(self, "dataset", DATASETS)
         preset(self.preset)
 

@@ -101,7 +101,7 @@ class _Loop:
         self.bare, self.model = model, self.accelerator.prepare_model(model)
         self.objective = Objective(self.model, recipe)
         alone = self.accelerator.num_processes == 1 and self.device.type == "cuda"
-        self.records, self.recorded = recipe.cuda_graphs and alone and not self.bf16, False
+        self.unrecorded = recipe.cuda_graphs and alone and not self.bf16
         self.optimiser = torch.optim.Adam(model.parameters(), recipe.learning_rate, fused=True)
         self.draw, self.recipe, self.run, self.evaluate = draw, recipe, run, evaluate
         self.generator = torch.Generator()
@@ -187,9 +187,9 @@ class _Loop:
         """
         address = self.recipe.address_kl_weight_at(self.progress.step)
         weight = torch.tensor(address, device=self.device)
-        if self.records and not self.recorded:
+        if self.unrecorded:
             record(self.objective, images, weight)
-            self.recorded = True
+            self.unrecorded = False
         try:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 loss, terms = self.objective(images, weight)
@@ -225,14 +225,9 @@ class _Loop:
             if self.saved_step is not None
             else f"there is no checkpoint yet in '{self.run.folder}'"
         )
-        instead = "start another run (--name NEW) with a lower --learning-rate or --clip-norm"
-        if self.recorded:
-            instead = (
-                f"go on with --no-cuda-graphs, which mends a covariance that is hardly positive "
-                f"definite, or {instead}"
-            )
         return NonFiniteError(
-            f"Stopped at step {step}: {what} is NaN or infinite; {kept}: {instead}."
+            f"Stopped at step {step}: {what} is NaN or infinite; {kept}: "
+            f"start another run (--name NEW) with a lower --learning-rate or --clip-norm."
         )
 
     def _count(self, values: list[float], images: int, started: float) -> None:

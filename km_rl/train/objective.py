@@ -1,8 +1,8 @@
 """What a training step descends, and how a GPU starts it.
 
 The nets of the paper are so small that on a GPU a step is mostly the time it takes to start its
-kernels one by one. After `record` they are started all together: the same kernels and the same
-numbers, several times as fast.
+kernels one by one. After `record` they are started all together, several times as fast. The first
+step is the same, but machines that were trained so ended higher, see docs/speed.md.
 """
 
 from __future__ import annotations
@@ -61,6 +61,6 @@ def record(objective: Objective, images: Tensor, address_kl_weight: Tensor) -> N
         kind = getattr(objective.model, "kind", type(objective.model).__name__)
         raise InputError(
             f"The steps of a {kind} cannot be recorded as CUDA graphs here "
-            f"({str(error).splitlines()[0]}): add --no-cuda-graphs."
+            f"({str(error).splitlines()[0]}): leave out --cuda-graphs."
         ) from error
     torch.cuda.set_rng_state(before, images.device)
