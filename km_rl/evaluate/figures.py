@@ -258,7 +258,7 @@ def dots(values: Mapping[str, Sequence[float]], x: str) -> Figure:
             axes.annotate(f"{_mean(each):.1f}", place, (7, -3), textcoords="offset points")
         axes.axvline(_mean(next(iter(values.values()))), color="#b0b0b0", lw=0.7)
         axes.set_yticks(range(len(values)), list(values))
-        axes.invert_yaxis()
+        axes.set_ylim(len(values) - 0.5, -0.5)
         axes.margins(x=0.12)
         axes.set_xlabel(x)
     return figure
