@@ -170,7 +170,6 @@ class DKM(EpisodicModel[Memory]):
 
     def _drawn(self, prior: Memory, w: Tensor, z: Tensor) -> Tensor:
         """M ~ q(M|X) once the codes were written."""
-        prior = prior if self.training else prior.steady(z.shape[1])
         return sample_written(prior, w, z, self.prior.noise_var).to(z.dtype)
 
     def _w(self, M: Tensor, z: Tensor) -> Tensor:

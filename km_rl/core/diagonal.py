@@ -49,13 +49,14 @@ def condition_diagonally(
     z: Float[Tensor, "*#B T C"],
     noise_var: Float[Tensor, ""] | float,
 ) -> tuple[Float[Tensor, "... K C"], Float[Tensor, "... K"]]:
-    """The mean R and the variances u after the items, one at a time."""
+    """The mean R and the variances u after the items, one at a time; in float64 within."""
+    dtype = R.dtype
     with full_precision(R):
-        w, z = w.to(R.dtype), z.to(R.dtype)
+        R, u, w, z = (x.double() for x in (R, u, w, z))
         for w_t, z_t in zip(w.unbind(-2), z.unbind(-2), strict=True):
             cov_c = w_t * u
             var_z = (cov_c * w_t).sum(-1, keepdim=True) + noise_var
             gain = cov_c / var_z
             delta = z_t[..., None, :] - w_t[..., None, :] @ R
             R, u = R + gain[..., None] * delta, u - gain * cov_c
-    return R, u
+    return R.to(dtype), u.to(dtype)

@@ -205,8 +205,6 @@ class KanervaMachine(EpisodicModel[Memory]):
     def _written(self, embeddings: Tensor, sample_memory: bool) -> tuple[Tensor, Tensor]:
         """A draw of M ~ q(M|X) or its mean, (B, K, C), and KL(q(M|X) || p(M)) in nats, (B,)."""
         prior = self.prior()
-        if not self.training:
-            prior = prior.steady(embeddings.shape[1])
         written = (*self._items(embeddings), self.prior.noise_var)
         if isinstance(prior, DiagonalMemory):
             memory = prior.write(*written)

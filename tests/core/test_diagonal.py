@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from km_rl.core.diagonal import DiagonalMemory
 from km_rl.core.machine import KanervaMachine
-from km_rl.core.memory import LONG, Memory
+from km_rl.core.memory import Memory
 
 B, T, K, C = 2, 5, 4, 3
 NOISE_VAR = 0.3
@@ -97,7 +97,7 @@ def test_the_bound_of_a_long_episode_of_like_images(diagonal_covariance: bool) -
     machine = KanervaMachine.build(
         filters=2, slots=4, code=3, key=3, diagonal_covariance=diagonal_covariance, **options
     ).eval()
-    images = torch.rand(1, 1, 1, 28, 28).round().expand(1, LONG * 4, 1, 28, 28)
+    images = torch.rand(1, 1, 1, 28, 28).round().expand(1, 256, 1, 28, 28)
     for sample_memory in (False, True):
         elbo = machine.elbo(images, sample_memory)
         assert elbo.full_bound.dtype == torch.float32 and elbo.full_bound.isfinite().all()

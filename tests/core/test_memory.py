@@ -196,6 +196,22 @@ def test_float32_survives_1e5_writes_of_correlated_addresses(key: int) -> None:
     assert relative_error(single.mean, double.mean) < 2e-3
 
 
+@pytest.mark.parametrize("T", [32, 64, 128])
+def test_float32_items_of_a_trained_machine_s_size_are_written_exactly(T: int) -> None:
+    """Addresses of length 25 in few directions, codes of 20 times their noise."""
+    generator = torch.Generator().manual_seed(T)
+    K, C, S, noise_var = 64, 20, 20, 0.01
+    map_, y = (torch.randn(*shape, generator=generator) for shape in ((S, K), (T, S)))
+    w = 25 * torch.nn.functional.normalize(y @ map_, dim=-1)
+    z = 2 * torch.randn(T, C, generator=generator)
+    R, U = torch.zeros(K, C), torch.eye(K)
+    single = Memory(*condition(R, U, w, z, noise_var))
+    double = Memory(*condition(R.double(), U.double(), w.double(), z.double(), noise_var))
+    assert single.mean.dtype == single.cov.dtype == torch.float32
+    off = (w.double() @ (single.mean - double.mean)).abs().max()
+    assert off < 1e-3 * noise_var**0.5
+
+
 @pytest.mark.parametrize("key", [16, 50])
 def test_float64_memories_of_a_float32_stream_agree(key: int) -> None:
     moment, natural = Stream(key).written(torch.float64), Stream(key).written_naturally()
