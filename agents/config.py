@@ -128,7 +128,7 @@ class GailConfig:
             raise InputError(f"--dropout is {self.dropout}: give a share from 0 to below 1.")
         if self.seed >= 2**32:
             raise InputError(f"--seed is {self.seed}: give a whole number below 2**32.")
-        if self.name is not None and Path(self.name).name != self.name:
+        if self.name is not None and (self.name == ".." or Path(self.name).name != self.name):
             raise InputError(f"--name is '{self.name}': give one name without a path.")
         if self.method == "kanerva-airl" and self.head == "least_squares":
             raise InputError(
@@ -155,6 +155,8 @@ class GailConfig:
     def idle(self) -> list[str]:
         """Settings that change nothing for this method."""
         idle = [] if self.method.startswith("kanerva") else [*OF_MEMORY, "reward"]
+        if self.head == "least_squares" or self.features == "random":
+            idle += ["code"]  # the memory holds labels, or the pairs themselves
         idle += [] if self.method.startswith("mlp") else ["dropout"]
         cloned = self.algorithm == "bc"
         idle += ["generator", "discriminator", "scale", "updates"] if cloned else []

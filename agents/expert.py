@@ -35,7 +35,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from imitation.data import rollout
@@ -110,7 +109,7 @@ class ExpertConfig:
         at_least(self, 0, "seed")
         if self.seed >= 2**31:
             raise InputError(f"--seed is {self.seed}: give a whole number below 2**31.")
-        if self.name is not None and Path(self.name).name != self.name:
+        if self.name is not None and (self.name == ".." or Path(self.name).name != self.name):
             raise InputError(f"--name is '{self.name}': give one name without a path.")
 
     def resolved(self) -> ExpertConfig:
@@ -148,18 +147,8 @@ def train_expert(config: ExpertConfig) -> Path:
 
 
 def learner(config: ExpertConfig) -> SAC:
-    """SAC at its start, by the preset of `agents.generator`.
-
-    Raises:
-        InputError: an environment that SAC cannot act in.
-    """
+    """SAC at its start, by the preset of `agents.generator`; errors as `sac` there."""
     venv = make_vec(config.env, 1, config.seed)
-    for what, space in (("observations", venv.observation_space), ("actions", venv.action_space)):
-        if not isinstance(space, gym.spaces.Box):
-            raise InputError(
-                f"The {what} of {config.env} are {space} where SAC needs vectors of numbers: "
-                f"give HalfCheetah, Pendulum or another environment with continuous actions."
-            )
     return sac(
         venv,
         config.seed,

@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gymnasium.spaces import Box
 from imitation.policies.base import NormalizeFeaturesExtractor
 from imitation.util.networks import RunningNorm
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.vec_env import VecEnv
 
 from envs.make import family
+from km_rl.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,16 @@ def sac(venv: VecEnv, seed: int, **changed: Any) -> SAC:
 
     Args:
         changed: settings of SB3's `SAC` other than these.
+
+    Raises:
+        InputError: an environment that SAC cannot act in.
     """
+    for what, space in (("observations", venv.observation_space), ("actions", venv.action_space)):
+        if not isinstance(space, Box):
+            raise InputError(
+                f"The environment's {what} are {space} where SAC needs vectors of numbers: "
+                f"give HalfCheetah, Pendulum or another environment with continuous actions."
+            )
     settings: dict[str, Any] = {
         "learning_rate": 3e-4,
         "learning_starts": 10_000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 import numpy as np
@@ -37,10 +38,12 @@ class Task(NamedTuple):
         return self.true_return.venv
 
     @property
-    def facts(self) -> dict[str, float | int | None]:
+    def facts(self) -> dict[str, float | int | str | None]:
         """What is recorded with a run."""
+        rows = b"".join(array.tobytes() for array in self.demonstrations.values())
         told = bool(np.isfinite(self.expert.returns).all())
         return {
+            "data": hashlib.sha256(rows).hexdigest()[:16],
             "pairs": len(self.demonstrations["acts"]),
             "demonstrations": len(self.expert.lengths),
             "expert_return": self.expert.mean if told else None,
@@ -62,8 +65,8 @@ def load_task(config: GailConfig) -> Task:
     trajectories = load(path)
     if len(trajectories) < (config.trajectories or 1):
         raise InputError(
-            f"--trajectories is {config.trajectories} where '{path}' holds {len(trajectories)}: "
-            f"give at most as many, or other demonstrations."
+            f"{config.trajectories} trajectories were asked for where '{path}' holds "
+            f"{len(trajectories)}: ask for at most as many, or give other demonstrations."
         )
     trajectories = trajectories[: config.trajectories]
     venv = true_return.venv

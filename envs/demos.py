@@ -151,8 +151,9 @@ def shipped(name: str) -> Path:
         return path
     there = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.npz"))) or "none"
     raise InputError(
-        f"No demonstrations are shipped for '{name}' (there are: {there}): make some with "
-        f"'python scripts/train_expert.py --env {name}', or name a file with --demos."
+        f"No demonstrations are shipped for '{name}' (there are: {there}): name a file with "
+        f"--demos, or, if its actions are continuous, make some with "
+        f"'python scripts/train_expert.py --env {name}'."
     )
 
 

@@ -111,7 +111,7 @@ class Config(Recipe):
         at_least(self, 1, "episode_length", "episodes_per_batch", "classes", "evaluate_images")
         at_least(self, 0, "address_noise_std")
         above_zero(self, "noise_var", "prior_std")
-        if self.name is not None and Path(self.name).name != self.name:
+        if self.name is not None and (self.name == ".." or Path(self.name).name != self.name):
             raise InputError(f"--name is '{self.name}': give one name without a path.")
         if self.pixel_std and self.binarisation != "dequantised":
             raise InputError(

@@ -8,10 +8,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any, TypeVar
 
+from km_rl.errors import InputError
 from km_rl.progress import stand_on_line
 
 Job = TypeVar("Job")
@@ -31,6 +33,7 @@ def side_by_side(make: Make[Job], jobs: Iterable[Job], workers: int) -> Iterator
 
     Raises:
         Exception: that of the first job that fails, when those under way have ended.
+        InputError: a process was killed.
     """
     waiting = iter(jobs)
     running: dict[Future[object], Job] = {}
@@ -43,7 +46,13 @@ def side_by_side(make: Make[Job], jobs: Iterable[Job], workers: int) -> Iterator
             if not running:
                 return
             for ended in wait(running, return_when=FIRST_COMPLETED).done:
-                ended.result()
+                try:
+                    ended.result()
+                except BrokenProcessPool as error:
+                    raise InputError(
+                        f"A run was killed, perhaps for want of memory where {workers} ran side "
+                        f"by side: give fewer --workers; the same command goes on."
+                    ) from error
                 yield running.pop(ended)
 
 

@@ -16,7 +16,7 @@ import torch
 import tyro
 
 from agents.speed import discriminator_speed
-from km_rl.errors import exit_on_input_error
+from km_rl.errors import at_least_one, exit_on_input_error
 from km_rl.evaluate.speed import step_speed, write_speed
 from km_rl.results.summary import Row, record
 from km_rl.train.run import commit_to_record, hardware
@@ -107,6 +107,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Print the figures, and record them if asked to."""
     arguments = sys.argv[1:] if arguments is None else arguments
     args = tyro.extras.subcommand_cli_from_dict(KINDS, args=arguments)
+    sizes = {name: value for name, value in vars(args).items() if isinstance(value, int)}
+    at_least_one(**{name: value for name, value in sizes.items() if not isinstance(value, bool)})
     code = commit_to_record() if args.record else ""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)

@@ -17,7 +17,7 @@ import torch
 import tyro
 from tyro.conf import Positional
 
-from km_rl.errors import at_least_one, exit_on_input_error
+from km_rl.errors import at_least_one, check_seeds, exit_on_input_error
 from km_rl.evaluate.report import report
 from km_rl.train.run import commit
 
@@ -45,6 +45,7 @@ class Args:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Evaluate as the arguments say; the command line's by default."""
     args = tyro.cli(Args, args=arguments, description=__doc__)
+    check_seeds([args.seed])
     if args.threads is not None:
         at_least_one(threads=args.threads)
         torch.set_num_threads(args.threads)

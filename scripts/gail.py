@@ -19,7 +19,7 @@ import tyro
 from agents.config import GailConfig
 from agents.gail import imitate
 from agents.report import report, text_table
-from km_rl.errors import exit_on_input_error
+from km_rl.errors import at_least_one, exit_on_input_error
 
 
 @exit_on_input_error()
@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         config = tyro.cli(GailConfig, args=arguments, description=__doc__)
         if config.threads is not None:
+            at_least_one(threads=config.threads)
             torch.set_num_threads(config.threads)
         folders = [imitate(config)]
     print(text_table(folders))

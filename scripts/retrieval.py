@@ -19,7 +19,7 @@ import torch
 import tyro
 
 from km_rl.data import load
-from km_rl.errors import at_least_one, exit_on_input_error
+from km_rl.errors import InputError, at_least_one, exit_on_input_error
 from km_rl.evaluate.retrieval import DEBUG, Bench
 from km_rl.results.retrieval import PARTS, Part, compare, rows, write_files
 from km_rl.results.summary import check, command_of, read, record
@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     args = tyro.cli(Args, args=arguments, description=__doc__)
     at_least_one(seeds=args.seeds, threads=args.threads)
+    if not args.parts:
+        raise InputError(f"--parts names none: give some of {', '.join(PARTS)}, or leave it out.")
     code = commit_to_record() if args.record else ""
     torch.set_num_threads(args.threads)
     debug = args.preset == "debug"

@@ -14,7 +14,7 @@ import tyro
 
 from agents.expert import ExpertConfig, train_expert
 from envs.demos import load
-from km_rl.errors import exit_on_input_error
+from km_rl.errors import at_least_one, exit_on_input_error
 
 
 @exit_on_input_error()
@@ -22,6 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Train as the arguments say, then announce the demonstrations."""
     config = tyro.cli(ExpertConfig, args=arguments, description=__doc__)
     if config.threads is not None:
+        at_least_one(threads=config.threads)
         torch.set_num_threads(config.threads)
     path = train_expert(config)
     returns = [float(t.rews.sum(dtype="float64")) for t in load(path)]

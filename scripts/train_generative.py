@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Train as the arguments say, then write and announce the report."""
     config = trained(sys.argv[1:] if arguments is None else arguments)
     if is_main_process():
-        print(report([config.folder], data_dir=config.data_dir, commit=commit()))
+        print(report([config.folder], data_dir=config.data_dir, commit=commit(), anew=False))
 
 
 if __name__ == "__main__":

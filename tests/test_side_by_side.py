@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from km_rl.errors import InputError
 from km_rl.side_by_side import side_by_side
 
 JOB = """
@@ -63,6 +65,11 @@ def test_none_begins_after_a_failure(error: type[BaseException]) -> None:
     with pytest.raises(error):
         list(side_by_side(make, range(6), 1))
     assert begun == [0, 1]
+
+
+def test_a_process_that_was_killed_is_told_of() -> None:
+    with pytest.raises(InputError, match=r"A run was killed, .*: give fewer --workers"):
+        list(side_by_side(os._exit, [1], 1))
 
 
 def test_a_job_whose_parent_was_killed_hears_it_and_ends(tmp_path: Path) -> None:

@@ -59,10 +59,31 @@ def is_there(runs: Sequence[Run], made: Made) -> bool:
     """
     if made.commit is None or made.commit.endswith("-dirty"):
         return False
+    held = _held(runs)
+    return (
+        held is not None
+        and made == (held["commit"], held["settings"])
+        and _those(held) == [(str(r.folder), r.digest) for r in runs]
+    )
+
+
+def says_more(runs: Sequence[Run], made: Made) -> bool:
+    """Whether these weights have been evaluated thoroughly, where less is asked for now."""
+    held = _held(runs)
+    if held is None or made.settings["thorough"] or not held["settings"].get("thorough"):
+        return False
+    return {r.digest for r in runs} <= {digest for _, digest in _those(held)}
+
+
+def _held(runs: Sequence[Run]) -> dict[str, Any] | None:
+    """The evaluation that is there, if it is a whole one."""
     try:
         held = json.loads((place_of(runs) / EVALUATION).read_text())
-        found = [(one["run"], one["digest"]) for one in held["models"]]
-        same = made == (held["commit"], held["settings"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return same and found == [(str(r.folder), r.digest) for r in runs]
+        _those(held), held["commit"], held["settings"].get
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return held
+
+
+def _those(held: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(one["run"], one["digest"]) for one in held["models"]]

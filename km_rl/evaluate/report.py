@@ -25,7 +25,7 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate import page
 from km_rl.evaluate.caveats import published, what_is_free
 from km_rl.evaluate.contents import exhibits, experiments
-from km_rl.evaluate.evaluation import EVALUATION, Made, is_there, place_of, recorded
+from km_rl.evaluate.evaluation import EVALUATION, Made, is_there, place_of, recorded, says_more
 from km_rl.evaluate.exhibit import Exhibit, write_points
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.page import Row
@@ -69,7 +69,7 @@ def report(
         tell: is given the table as text as soon as it is known.
         thorough: make the paper's experiments too, which takes minutes.
         commit: of the code that evaluates, to be kept with the numbers.
-        anew: evaluate even where `is_there`.
+        anew: evaluate even where `is_there`, or where what is there `says_more`.
 
     Returns:
         The path of report.html.
@@ -81,10 +81,12 @@ def report(
     runs = read_runs(folders)
     settings = {"passes": passes, "limit": limit, "seed": seed, "thorough": thorough}
     made = Made(commit, settings)
+    path = place_of(runs) / PAGE
     if not anew and is_there(runs, made):
-        path = place_of(runs) / PAGE
         if tell is not None:
             tell(f"{path} is there, of the same weights, with these settings and by this commit.")
+        return path
+    if not anew and says_more(runs, made):
         return path
     test = _test_images(runs, data_dir)
     scores = [score(run, test, seed=seed, passes=passes, limit=limit) for run in runs]

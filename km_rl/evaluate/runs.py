@@ -182,16 +182,12 @@ def _read_run(folder: Path) -> Run:
             f"'{folder / 'config.json'}' has no {error}: give a folder written by "
             f"train_generative.py, or train again."
         ) from error
-    return Run(
-        folder,
-        folder.name,
-        kind,
-        MODELS[kind].from_run(folder).to(device),
-        conditions,
-        config,
-        _metrics(folder / "metrics.jsonl"),
-        hashlib.sha256(weights.read_bytes()).hexdigest()[:16],
-    )
+    digest = None
+    while digest != (now := hashlib.sha256(weights.read_bytes()).hexdigest()[:16]):
+        digest = now  # a checkpoint that comes meanwhile is read, too
+        model = MODELS[kind].from_run(folder).to(device)
+    lines = _metrics(folder / "metrics.jsonl")
+    return Run(folder, folder.name, kind, model, conditions, config, lines, now)
 
 
 def _config(folder: Path) -> dict[str, Any]:

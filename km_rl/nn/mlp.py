@@ -42,7 +42,9 @@ class GaussianHead(nn.Module):
         with torch.no_grad():
             self.first.weight /= EMBEDDING_STD
             self.last.weight *= QUIET
-            self.last.bias[width:] = math.log(math.expm1(initial_std))
+            # The inverse of softplus, which is linear from 20 on.
+            raw = initial_std if initial_std > 20 else math.log(math.expm1(initial_std))
+            self.last.bias[width:] = raw
 
     @property
     def first(self) -> nn.Linear:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -146,7 +147,11 @@ def logged(metrics: Sequence[Metrics]) -> list[Logged]:
     """The test set's terms and the bound in training, thinned."""
     found: list[Logged] = []
     for metric in ("train/bits_per_dim", "train/bound", *(f"test/{name}" for name in CURVES)):
-        points = [(row["step"], row[metric]) for row in metrics if metric in row]
+        points = [
+            (row["step"], row[metric])
+            for row in metrics
+            if metric in row and math.isfinite(row[metric])
+        ]
         found += [(int(step), metric, value) for step, value in thinned(points)]
     return found
 

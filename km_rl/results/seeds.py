@@ -21,7 +21,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError, locked, make_folder, written_beside
 from km_rl.evaluate import figures
 from km_rl.evaluate.evaluation import ABLATIONS
 from km_rl.evaluate.exhibit import over_seeds
@@ -31,7 +31,7 @@ from km_rl.evaluate.table import FULL
 from km_rl.results.kept import bare, copy_pictures, file_name, read_curves, read_kept, write_kept
 from km_rl.results.scored import Logged, Scored, by_setting
 from km_rl.results.spread import mean
-from km_rl.results.summary import Row, check, check_name, read, record, span
+from km_rl.results.summary import WAIT, Row, check, check_name, read, record, span
 
 ONE_BY_ONE = "seeds.png"
 TIME = "training_seconds"
@@ -75,15 +75,23 @@ def record_runs(
     check_name(experiment)
     _check_data(experiment, runs[0])
     place = Path(results) / experiment
-    settings = by_setting(runs, ablations, read_kept(place))
-    rows = summary(experiment, settings)
-    check(rows, read(results))
-    written = write_kept(place, settings)
-    first = next(iter(settings.values()))[0]
-    for run in runs:
-        if str(run.folder) == first.told:
-            written += copy_pictures(run.folder / (ABLATIONS if ablations else ""), place)
-    return [*written, one_by_one(settings, place), record(rows, results)]
+
+    def checked() -> tuple[dict[str, list[Scored]], list[Row]]:
+        settings = by_setting(runs, ablations, read_kept(place))
+        rows = summary(experiment, settings)
+        check(rows, read(results))
+        return settings, rows
+
+    checked()  # before there is a folder
+    make_folder(place)
+    with locked(place, WAIT):  # so that seeds which another process adds meanwhile are not lost
+        settings, rows = checked()
+        written = write_kept(place, settings)
+        first = next(iter(settings.values()))[0]
+        for run in runs:
+            if str(run.folder) == first.told:
+                written += copy_pictures(run.folder / (ABLATIONS if ablations else ""), place)
+        return [*written, one_by_one(settings, place), record(rows, results)]
 
 
 def one_by_one(settings: Mapping[str, Sequence[Scored]], place: Path) -> Path:

@@ -7,6 +7,7 @@ GAIL(demonstrations=ExpertBatches(pairs, 1024), demo_batch_size=1024, ...)
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ class ExpertBatches:
         seed: of the shuffling.
 
     Raises:
-        InputError: no transitions, arrays of different lengths, or a batch size below 1.
+        InputError: no transitions, arrays that are missing or differ in length, or a batch size
+            below 1.
     """
 
     def __init__(self, pairs: Any, batch_size: int, seed: int = 0) -> None:
@@ -66,11 +68,12 @@ class ExpertBatches:
 
 
 def _arrays(pairs: Any) -> Batch:
-    if isinstance(pairs, Mapping):
-        return dict(pairs)
-    if not all(hasattr(pairs, name) for name in FIELDS):
+    get = pairs.get if isinstance(pairs, Mapping) else partial(getattr, pairs)
+    found = {name: get(name, None) for name in FIELDS}
+    if missing := [name for name, rows in found.items() if rows is None]:
         raise InputError(
-            f"A {type(pairs).__name__} was given as pairs: imitation's Transitions are expected; "
-            f"make them of trajectories by imitation.data.rollout.flatten_trajectories."
+            f"A {type(pairs).__name__} without {', '.join(missing)} was given as pairs: "
+            f"imitation's Transitions are expected; make them of trajectories by "
+            f"imitation.data.rollout.flatten_trajectories."
         )
-    return {name: np.asarray(getattr(pairs, name)) for name in FIELDS}
+    return {name: np.asarray(rows) for name, rows in found.items()}

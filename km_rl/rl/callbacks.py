@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from imitation.policies.replay_buffer_wrapper import ReplayBufferRewardWrapper
 from imitation.util.networks import evaluating
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
@@ -20,7 +21,7 @@ from km_rl.errors import InputError, make_folder
 from km_rl.rl.attached import TrainerCallback, attach
 from km_rl.rl.evidence import POLICY
 from km_rl.rl.reward_net import KanervaRewardNet, Surprise
-from km_rl.rl.rollout import Rollout, Transitions
+from km_rl.rl.rollout import OFF_POLICY_ROUND, Rollout, Transitions
 from km_rl.rl.traps import memory_of
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ __all__ = ["KanervaCallback", "attach"]
 
 EXPERT_SAMPLE = 1024
 """About how many of the expert's pairs the mean logit is taken over."""
-OFF_POLICY_ROUND = 2048
-"""Transitions that are a round of an algorithm that has none: as many as PPO's usual rollout."""
 OWN_NET: dict[str, Any] = {
     "head": "ratio",
     "channels": "both",
@@ -87,7 +86,7 @@ class KanervaCallback(TrainerCallback):
 
     Raises:
         InputError: arguments that contradict each other; at the start of training, spaces that the
-            net is not for.
+            net is not for, or a bonus beside `pay_anew`, which would undo it.
     """
 
     def __init__(
@@ -143,6 +142,12 @@ class KanervaCallback(TrainerCallback):
         self._net = net
 
     def _on_training_start(self) -> None:
+        buffer = getattr(self.model, "replay_buffer", None)
+        if self.bonus_scale and isinstance(buffer, ReplayBufferRewardWrapper):
+            raise InputError(
+                f"bonus_scale is {self.bonus_scale} where the replay buffer pays pairs anew when "
+                f"they are drawn, so that a bonus would be lost: leave out one of it and pay_anew."
+            )
         spaces = self.model.observation_space, self.model.action_space
         if self._net is None:
             with _own_randomness(self.model.device):
@@ -185,9 +190,13 @@ class KanervaCallback(TrainerCallback):
     def _score(self, seen: Transitions) -> Surprise:
         net = self.reward_net
         pairs = net.preprocess(seen["obs"], seen["acts"], seen["next_obs"], seen["dones"])
-        if not net.discriminator.stats.count:  # the first pairs tell their own scale
-            net.discriminator.stats.update(net.rows(*pairs[:3]))
-        return net.surprise(*pairs)
+        stats = net.discriminator.stats
+        if stats.count:
+            return net.surprise(*pairs)
+        stats.update(net.rows(*pairs[:3]))  # the first pairs tell their own scale
+        told = net.surprise(*pairs)
+        stats.count.zero_()  # and count when they are written
+        return told
 
     def _add_to_rewards(self, bonus: Tensor) -> None:
         """In place, before SB3 puts them into its buffer."""

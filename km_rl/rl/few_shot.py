@@ -10,6 +10,7 @@ a pair.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -95,6 +96,16 @@ class FewShot(SelfDescribing):
                 bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
                 bar.update()
         return model.eval()
+
+    def save(self, path: str | Path) -> None:
+        """Write what was learned from many experts to one safetensors file.
+
+        What is remembered of a new one is not in it: `remember` its pairs again after `load`.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        super().save(path)
 
     def logits_expert_is_high(
         self, expert: Tensor, policy: Tensor, rows: Tensor, left_out: bool = False

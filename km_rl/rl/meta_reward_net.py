@@ -10,6 +10,7 @@ Nothing in it is trained any more, so there is no adversarial trainer.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium as gym
@@ -17,12 +18,14 @@ import numpy as np
 import torch
 from imitation.rewards.reward_nets import RewardNet
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from km_rl.errors import InputError
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
+from km_rl.rl.rollout import OFF_POLICY_ROUND, Rollout
 from km_rl.rl.sources import pairs
 
 
@@ -30,7 +33,11 @@ class FewShotRewardNet(RewardNet):
     """The logit of pairs, high for the expert that is remembered.
 
     Args:
-        model: trained; its parameters are frozen here.
+        model: trained. A copy of it is taken, whose parameters are frozen, so that nets of several
+            experts share no memory.
+
+    Attributes:
+        model: that copy.
 
     Raises:
         InputError: the model was trained on states or actions of other widths.
@@ -47,7 +54,7 @@ class FewShotRewardNet(RewardNet):
                 f"{model.rest} of an action where the environment has {widths[0]} and "
                 f"{widths[1]}: give one that was trained on experts of this environment."
             )
-        self.model = model.requires_grad_(False)
+        self.model = copy.deepcopy(model).requires_grad_(False)
         self.eval()
 
     def forward(self, state: Tensor, action: Tensor, next_state: Tensor, done: Tensor) -> Tensor:
@@ -61,6 +68,10 @@ class FewShotRewardNet(RewardNet):
     def forget(self, demonstrations: Any) -> None:
         """Take pairs that were remembered out again, as if they had never been there."""
         self.model.forget(self._pairs(demonstrations))
+
+    def clear(self) -> None:
+        """Know no expert and no policy, as before the first `remember`."""
+        self.model.clear()
 
     def observe(self, transitions: Any) -> None:
         """Take in what a policy did in a round; errors as `remember`."""
@@ -77,14 +88,31 @@ class FewShotRewardNet(RewardNet):
 
 
 class ObserveRollouts(BaseCallback):
-    """Shows each rollout of an on-policy algorithm to a `FewShotRewardNet`."""
+    """Shows what an agent does to a `FewShotRewardNet`: each rollout of an on-policy algorithm, of
+    an off-policy one every `OFF_POLICY_ROUND` transitions.
+
+    Raises:
+        InputError: at the start of training, an environment in VecNormalize.
+    """
 
     def __init__(self, net: FewShotRewardNet) -> None:
         super().__init__()
-        self.net = net
+        self.net, self._unseen = net, Rollout()
 
-    def _on_rollout_end(self) -> None:
-        self.net.observe(self.model.rollout_buffer)  # type: ignore[attr-defined]
+    def _on_training_start(self) -> None:
+        if self.model.get_vec_normalize_env() is not None:
+            raise InputError(
+                "The agent's environment is wrapped in VecNormalize, so that it acts on other "
+                "observations than the expert's: leave it out, and normalise inside the policy, "
+                "for instance by imitation's NormalizeFeaturesExtractor."
+            )
 
     def _on_step(self) -> bool:
+        assert isinstance(self.model._last_obs, np.ndarray)
+        self._unseen.add(self.model._last_obs, self.locals)
         return True
+
+    def _on_rollout_end(self) -> None:
+        off_policy = isinstance(self.model, OffPolicyAlgorithm)
+        if not off_policy or self._unseen.count >= OFF_POLICY_ROUND:
+            self.net.observe(self._unseen.pop())

@@ -77,7 +77,7 @@ class MetaTraining:
     """A model in training, step by step.
 
     Args:
-        model: its normaliser is set to the tasks' pairs and frozen.
+        model: not trained yet; its normaliser is set to the tasks' pairs and frozen.
 
     Raises:
         InputError: a recipe that cannot be followed with these tasks.

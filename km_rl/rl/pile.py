@@ -74,10 +74,15 @@ class Pile(nn.Module):
         """Put rows on top; the oldest fall out where there is no room."""
         self._replace(torch.cat([self.content, rows])[-self.capacity :])
 
+    def unheld(self, rows: Tensor) -> Tensor:
+        """Those rows that are not in the pile yet, each once, in their order."""
+        new = rows[~torch.isin(self.key(rows), self.held_keys)]
+        return new[distinct(self.key(new))[0].sort().values] if len(new) else new
+
     @torch.no_grad()
     def add_new(self, rows: Tensor) -> int:
         """Put those rows on top that are not in the pile yet, while there is room; how many."""
-        new = rows[~torch.isin(self.key(rows), self.held_keys)][: self.capacity - self.count]
+        new = self.unheld(rows)[: self.capacity - self.count]
         if len(new):
             self.add(new)
         return len(new)

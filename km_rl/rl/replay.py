@@ -25,17 +25,23 @@ def pay_anew(trainer: AdversarialTrainer) -> None:
 
     SB3's buffer keeps what each pair was worth when it was seen, in GAIL mostly to a discriminator
     of long ago. In its place comes imitation's ``ReplayBufferRewardWrapper``, empty: call this
-    before training. It pays what ``trainer.venv_wrapped.reward_fn`` does by then, for actions in
-    the environment's units, where the buffer has them rescaled to [-1, 1].
+    before training, and before `resume_training`. It pays what ``trainer.venv_wrapped.reward_fn``
+    does by then, for actions in the environment's units, where the buffer has them rescaled to
+    [-1, 1].
 
     Raises:
-        InputError: the generator has no such buffer.
+        InputError: the generator has no such buffer, or there are transitions in it.
     """
     learner: Any = trainer.gen_algo
     if not keeps_old_rewards(learner):
         raise InputError(
             f"{type(learner).__name__} has no plain replay buffer whose rewards grow old: leave "
             f"pay_anew out, or give the trainer an off-policy generator such as SAC."
+        )
+    if held := learner.replay_buffer.size():
+        raise InputError(
+            f"The replay buffer holds {held} transitions that pay_anew would throw away: call it "
+            f"before training, and before resume_training."
         )
     wrapped: Any = trainer.venv_wrapped
 
@@ -50,4 +56,6 @@ def pay_anew(trainer: AdversarialTrainer) -> None:
         reward_fn=paid,
         device=learner.device,
         n_envs=learner.n_envs,
+        optimize_memory_usage=learner.optimize_memory_usage,
+        **learner.replay_buffer_kwargs,
     )

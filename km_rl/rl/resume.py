@@ -21,6 +21,7 @@ episode returns, and callbacks.
 from __future__ import annotations
 
 import random
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from km_rl.nn.weights import fill, save_weights
 from km_rl.rl.attached import TrainerCallback
 from km_rl.rl.reward_net import KanervaRewardNet
 from km_rl.rl.ring import Ring
+from km_rl.rl.traps import memory_of
 
 if TYPE_CHECKING:
     from imitation.algorithms.adversarial.common import AdversarialTrainer
@@ -119,17 +121,18 @@ def resume_training(trainer: AdversarialTrainer, folder: str | Path) -> int:
 
     Raises:
         InputError: the save is not whole, or is one of another trainer: other algorithms, another
-            reward net, other sizes. The trainer may be half resumed then: build it anew.
+            environment, another reward net or options of it, other sizes. The trainer may be half
+            resumed then: build it anew.
     """
     path = Path(folder) / TRAINING
     if not path.exists():
         return 0
     saved = load_state(path, KEYS, "an adversarial training")
     for what, kind in _kinds(trainer).items():
-        if saved["kinds"].get(what) != kind:
+        if (before := saved["kinds"].get(what, kind)) != kind:
             raise InputError(
-                f"'{path}' was saved with {saved['kinds'].get(what)} as its {what} where this "
-                f"trainer has {kind}: build the trainer as it was, or give another folder."
+                f"'{path}' was saved with {before} as its {what} where this trainer has {kind}: "
+                f"build the trainer as it was, or give another folder."
             )
     fill(trainer._reward_net, saved["reward_net"], path)
     fill(trainer.policy, saved["generator"]["policy"], path)
@@ -187,13 +190,20 @@ def _counters(owner: Any, names: tuple[str, ...]) -> dict[str, int | None]:
 
 
 def _kinds(trainer: AdversarialTrainer) -> dict[str, str]:
+    """What a trainer is made of, where tensors of equal shapes do not tell."""
     parts = {
         "algorithm": trainer,
         "generator": trainer.gen_algo,
         "reward net": trainer._reward_net,
         "optimiser of the discriminator": trainer._disc_opt,
     }
-    return {what: type(part).__name__ for what, part in parts.items()}
+    kinds = {what: type(part).__name__ for what, part in parts.items()}
+    if (memory := memory_of(trainer._reward_net)) is not None:
+        told = {name: getattr(memory, name) for name in ("use_next_state", "reward")}
+        kinds["options of the memory"] = str({**told, **asdict(memory.discriminator.options)})
+    # In processes of their own environments are not asked: what they are need not be picklable.
+    spec = getattr(getattr(trainer.venv, "envs", [None])[0], "spec", None)
+    return kinds if spec is None else {**kinds, "environment": spec.id}
 
 
 def _replay_buffer(trainer: AdversarialTrainer) -> Any:

@@ -9,6 +9,7 @@ called; `remember`, `forget` and `observe` are there for who wants to say it.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -113,6 +114,7 @@ class KanervaRewardNet(RewardNet):
             state, action + use_next_state * state, Options(**options)
         )
         self.observes_itself = True
+        self._told_full = False
 
     def forward(self, state: Tensor, action: Tensor, next_state: Tensor, done: Tensor) -> Tensor:
         """The logits of N pairs, high for the expert, with shape (N,).
@@ -133,12 +135,25 @@ class KanervaRewardNet(RewardNet):
         expert, policy = rows.detach().chunk(2)
         self.discriminator.see(rows.detach())
         first, which = distinct(self.discriminator.expert.key(rows))  # few pairs come many times
-        self.discriminator.remember(rows.detach()[first[first < len(expert)].sort().values])
+        self._remember(rows.detach()[first[first < len(expert)].sort().values])
         logits = self.discriminator(rows[first])[which]
         if self.observes_itself:
             most = max(1, self.discriminator.options.round_pairs // UPDATES_PER_ROUND)
             self.discriminator.observe(_some(policy, most))
         return logits
+
+    def _remember(self, rows: Tensor) -> None:
+        """Of a training batch; says so, once, when there is no room for more."""
+        pile = self.discriminator.expert
+        self.discriminator.remember(rows)
+        if not self._told_full and pile.count == pile.capacity and len(pile.unheld(rows)):
+            self._told_full = True
+            warnings.warn(
+                f"The expert has more pairs than the {pile.capacity} that there is room for, and "
+                f"the others are left out: take every n-th pair, or a larger expert_capacity.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def rows(self, state: Tensor, action: Tensor, next_state: Tensor) -> Tensor:
         """Preprocessed pairs (s, a), or (s, a, s'), as rows (N, D) in float32."""
@@ -148,14 +163,16 @@ class KanervaRewardNet(RewardNet):
     def remember(self, demonstrations: Any) -> None:
         """Write an expert's demonstrations: whatever `km_rl.rl.sources.pairs` understands.
 
-        Pairs that are remembered already change nothing.
+        Pairs that are remembered already change nothing: a pair is held once however often it
+        comes, so where states are few the memory knows which pairs an expert visits, not how
+        often.
 
         Raises:
             InputError: what `pairs` refuses, or more pairs than there is room for.
         """
         rows = self._rows_of(demonstrations)
         expert = self.discriminator.expert
-        new = int((~torch.isin(expert.key(rows), expert.held_keys)).sum())
+        new = len(expert.unheld(rows))
         if expert.count + new > expert.capacity:
             raise InputError(
                 f"{new} new pairs were given beside {expert.count} where {expert.capacity} have "
@@ -262,7 +279,7 @@ class KanervaRewardNet(RewardNet):
         spec, state = load_weights(path, cls.kind)
         spaces = [_space(spec.pop(name)) for name in ("observation_space", "action_space")]
         for saved, wanted in zip(spaces, (observation_space, action_space), strict=True):
-            if wanted is not None and _shape(saved) != _shape(wanted):
+            if wanted is not None and not _alike(saved, wanted):
                 raise InputError(
                     f"'{path}' holds a discriminator for {saved} where the environment has "
                     f"{wanted}: give the file that was trained on this environment."
@@ -313,8 +330,13 @@ def _width(space: gym.Space) -> int:
     )
 
 
-def _shape(space: gym.Space) -> tuple[type, int]:
-    return type(space), _width(space)
+def _alike(one: gym.Space, other: gym.Space) -> bool:
+    """Whether vectors have the same width and bounds; whatever their precision."""
+    if type(one) is not type(other) or _width(one) != _width(other):
+        return False
+    if not isinstance(one, gym.spaces.Box) or not isinstance(other, gym.spaces.Box):
+        return True
+    return np.allclose(one.low, other.low) and np.allclose(one.high, other.high)
 
 
 def _described(space: gym.Space) -> dict[str, Any]:

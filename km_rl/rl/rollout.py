@@ -9,6 +9,8 @@ import numpy as np
 
 Transitions = dict[str, np.ndarray]
 """Rows by the names ``obs``, ``acts``, ``next_obs`` and ``dones``."""
+OFF_POLICY_ROUND = 2048
+"""Transitions that are a round of an algorithm that has none: as many as PPO's usual rollout."""
 
 
 class Rollout:

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from imitation.algorithms.adversarial.common import AdversarialTrainer
     from torch import nn
 
+SCHEDULES = {
+    "lr_schedule": "learning rate",
+    "clip_range": "clip range",
+    "clip_range_vf": "clip range of values",
+    "exploration_schedule": "exploration rate",
+}
+"""Attributes of SB3's algorithms that are functions of how much of a training is left."""
+
 
 def warn_of_traps(trainer: AdversarialTrainer) -> None:
     """Warn of every one that this trainer is in."""
@@ -40,12 +48,14 @@ def _traps(trainer: AdversarialTrainer) -> Iterator[str]:
             "policy sees but not the demonstrations, and SB3's EvalCallback fails beneath "
             "imitation's wrappers: leave it out, and normalise inside the nets."
         )
-    if learner.lr_schedule(1.0) != learner.lr_schedule(0.0):
-        yield (
-            "The policy's learning rate follows a schedule, but each round is a training of its "
-            "own to SB3, so that every update has the schedule's last value: give a constant, or "
-            "set gen_algo.lr_schedule between rounds."
-        )
+    for name, what in SCHEDULES.items():
+        schedule = getattr(learner, name, None)
+        if callable(schedule) and schedule(1.0) != schedule(0.0):
+            yield (
+                f"The policy's {what} follows a schedule, but each round is a training of its own "
+                f"to SB3, so that from the second on it has the schedule's last value: "
+                f"give a constant, or set gen_algo.{name} between rounds."
+            )
     if keeps_old_rewards(learner):
         yield (
             "The generator's replay buffer keeps what pairs were worth to discriminators of long "

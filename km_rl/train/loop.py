@@ -154,6 +154,11 @@ class _Loop:
                 )
             if self._due(self.recipe.evaluate_every):
                 self._evaluate()
+        if self.signals:
+            raise Interrupted(
+                f"Interrupted in the last evaluation: '{self.run.folder}' is trained; the same "
+                f"command goes on with what follows."
+            )
         if not self.latest:
             self.latest = {k: v for line in self.run.metrics() for k, v in line.items()}
 

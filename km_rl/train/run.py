@@ -80,7 +80,8 @@ class Run:
         folder: made if it does not exist; if it does, the run is resumed.
         config: every setting of the run.
         about: facts that are recorded with a new run, see `describe`. Under "recipe" may stand
-            what decides a run and is no setting of it: another recipe is not gone on with.
+            what decides a run and is no setting of it, under "data" a digest of what it learns
+            from: neither another recipe nor other data are gone on with.
         grows: settings that a resumed run may raise: numbers of which more is only longer.
 
     Raises:
@@ -125,13 +126,23 @@ class Run:
         self._board = SummaryWriter(str(self.folder / "tb"), purge_step=step + 1)
 
     def log(self, step: int, images: int, seconds: float, values: Mapping[str, float]) -> None:
-        """Append one line, and the same values to TensorBoard."""
+        """Append one line, and the same values to TensorBoard.
+
+        Raises:
+            InputError: the disk is full, or the folder can no longer be written to.
+        """
         if not self.writes:
             return
         self.tell_sitting()
         line = {"step": step, "images": images, "seconds": round(seconds, 3), **values}
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with (self.folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise InputError(
+                f"'{self.folder / 'metrics.jsonl'}' cannot be written ({error.strerror}): make "
+                f"room; the same command goes on from the last checkpoint."
+            ) from error
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
@@ -196,6 +207,12 @@ class Run:
                 )
         before = saved.get("about") or {}
         _check_recipe(self.folder, before, about)
+        if before.get("data", data := about.get("data")) != data:
+            raise InputError(
+                f"'{self.folder}' holds a run that learned from other data than this command "
+                f"gives, though of the same name: give another --run-dir (or --name), or delete "
+                f"the folder."
+            )
         if grown:
             self._grown = {**saved, **grown, "about": _both(before, about, SITTING)}
         elif (both := _both(before, about, ("commit", "hardware"))) != before:

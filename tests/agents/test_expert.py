@@ -132,7 +132,7 @@ def test_training_stops_where_a_weight_is_lost(
 @pytest.mark.parametrize(
     "changed, sentence",
     [
-        ({"env": "CartPole"}, r"The actions of seals/CartPole-v0 are Discrete\(2\) where SAC"),
+        ({"env": "CartPole"}, r"environment's actions are Discrete\(2\) where SAC"),
         ({"env": "Pendulun"}, "did you mean 'Pendulum'"),
         ({"steps": 0}, "--steps is 0"),
         ({"trajectories": 0}, "--trajectories is 0"),

@@ -296,7 +296,8 @@ def test_an_annealed_run_ends_for_good(demos: Path, tmp_path: Path) -> None:
     [
         ({"env": "CartPole"}, "expected"),
         ({"env": "Hopper"}, "expected"),
-        ({"trajectories": 9}, "--trajectories is 9 where .* holds 2"),
+        ({"trajectories": 9}, "9 trajectories were asked for where .* holds 2"),
+        ({"code": 9}, "--code is 9, which changes nothing"),
         ({"trajectories": 0}, "--trajectories is 0"),
         ({"every": 0}, "--every is 0"),
         ({"steps": 10}, "--steps is 10 where one round takes 64"),
@@ -400,6 +401,18 @@ def test_a_run_of_a_version_without_a_setting_goes_on_at_its_default(
         imitate(replace(longer, updates=9))
 
 
+def test_a_run_that_learned_from_other_data_is_not_gone_on_with(
+    demos: Path, tmp_path: Path
+) -> None:
+    config = _config(demos, tmp_path, steps=ROUND)
+    folder = imitate(config)
+    held = json.loads((folder / "config.json").read_text())
+    held["about"]["data"] = "another"
+    (folder / "config.json").write_text(json.dumps(held))
+    with pytest.raises(InputError, match="holds a run that learned from other data"):
+        imitate(replace(config, steps=2 * ROUND))
+
+
 def test_a_run_by_another_recipe_is_not_gone_on_with(
     demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -415,7 +428,10 @@ def test_a_discriminator_of_another_environment(demos: Path, tmp_path: Path) -> 
     cart = _invented(tmp_path / "cart.npz", "CartPole", 500)
     other = _config(cart, tmp_path, env="CartPole", steps=ROUND)
     shutil.copy(folder / "training.pt", imitate(other) / "training.pt")
-    with pytest.raises(InputError, match=r"training.pt' holds .* where this model has"):
+    with pytest.raises(
+        InputError,
+        match=r"saved with Pendulum-v1 as its environment where this trainer has seals/CartPole",
+    ):
         imitate(other)
 
 

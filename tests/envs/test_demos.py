@@ -360,7 +360,9 @@ def test_demonstrations_of_a_version_that_moves_otherwise_are_told_of(tmp_path: 
 
 def test_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demos, "SHIPPED", tmp_path)
-    with pytest.raises(InputError, match=r"are: none\): make some with .*--env Hopper'"):
+    with pytest.raises(
+        InputError, match=r"are: none\): name a file .* make some with .*--env Hopper'"
+    ):
         shipped("Hopper")
     for name in ("halfcheetah", "cartpole"):
         save(tmp_path / f"{name}.npz", GIVEN, META)

@@ -163,6 +163,19 @@ def test_the_script_prints_table_and_path(
     assert lines[0].startswith("Nats per image") and lines[-1] == str(folder / "report.html")
 
 
+def test_a_thorough_report_is_not_replaced_by_a_lesser_one(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "a", tiny_vae())
+    report([folder], passes=1, commit="abc")
+    held = json.loads((folder / "evaluate.json").read_text())
+    held["settings"]["thorough"] = True
+    (folder / "evaluate.json").write_text(json.dumps(held))
+    report([folder], passes=1, commit="abd", anew=False)
+    assert json.loads((folder / "evaluate.json").read_text()) == held
+    tiny_vae().save(folder / "model.safetensors")
+    report([folder], passes=1, commit="abd", anew=False)
+    assert json.loads((folder / "evaluate.json").read_text())["commit"] == "abd"
+
+
 def test_what_is_there_is_not_evaluated_again(tmp_path: Path) -> None:
     """It is known by its weights, its settings and its code, if that was a commit."""
     one, other = (finished(tmp_path / name, tiny_vae()) for name in "ab")

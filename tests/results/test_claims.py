@@ -62,6 +62,9 @@ def settled(*late: float, classes: tuple[int, ...] = (2, 4, 12)) -> Rows:
     return {("convergence", f"km, {n} classes", "late_change"): share for n, share in each}
 
 
+OF_ANOTHER_SIZE: Rows = {("convergence", "km, slots=2, 2 classes", "late_change"): 0.9}
+
+
 def walk(w: float, jump: float, ink: bool = True) -> Rows:
     if not ink:
         return {("interpolation", "km, w", "largest_step_share"): jump}
@@ -115,6 +118,7 @@ def gap(value: Value) -> Rows:
         (SETTLE, settled(0.01, 0.1, 0.3), PARTLY),
         (SETTLE, settled(0.2, 0.5, 0.3), NOT),
         (SETTLE, settled(0.2, 0.0, 0.1, classes=(2, 4, 10)), PARTLY),
+        (SETTLE, {**settled(0.0, 0.0, 0.0), **OF_ANOTHER_SIZE}, HOLDS),
         (DENOISE, repair(10, 16), HOLDS),
         (DENOISE, repair(10, 16, CORRUPTIONS[:3]), PARTLY),
         (DENOISE, repair(10, 16, CORRUPTIONS[:1]), NOT),

@@ -161,6 +161,7 @@ def test_curves_and_pictures(runs: list[Path]) -> None:
         "samples.png",
         ONE_BY_ONE,
         RUNS,
+        ".lock",
     }
     assert (place / "samples.png").read_bytes() == b"a picture in strokes-km-0"
     lines = list(csv.DictReader((place / "km.csv").open()))

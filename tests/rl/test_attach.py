@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from imitation.algorithms.adversarial.airl import AIRL
+from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecNormalize
@@ -176,7 +177,15 @@ def test_vec_normalize_is_warned_of(tmp_path: Path) -> None:
 TRAPS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "schedule": (
         lambda folder: gail(folder, generator=ppo(learning_rate=lambda left: 1e-3 * left)),
-        "every update has the schedule's last value",
+        "The policy's learning rate follows a schedule.*has the schedule's last value",
+    ),
+    "clip range": (
+        lambda folder: gail(folder, generator=ppo(clip_range=lambda left: 0.2 * left)),
+        "The policy's clip range follows a schedule",
+    ),
+    "exploration": (
+        lambda folder: exploring(folder),
+        "The policy's exploration rate follows a schedule",
     ),
     "rewards of long ago": (
         lambda folder: gail(folder, generator=sac(), venv=environments(PENDULUM, 1)),
@@ -192,6 +201,13 @@ TRAPS: dict[str, tuple[Callable[[Path], Any], str]] = {
         r"was told logit: set trainer.venv_wrapped.reward_fn",
     ),
 }
+
+
+def exploring(folder: Path) -> Any:
+    agent = DQN("MlpPolicy", environments(CARTPOLE, 1), buffer_size=100, device="cpu")
+    trainer = gail(folder, generator=agent)
+    pay_anew(trainer)
+    return trainer
 
 
 def memory(**options: Any) -> KanervaRewardNet:

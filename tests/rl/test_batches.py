@@ -11,7 +11,8 @@ from km_rl.rl.batches import ExpertBatches
 
 
 def _pairs(n: int) -> dict[str, np.ndarray]:
-    return {"obs": np.arange(n), "acts": 10 * np.arange(n)}
+    rows = np.arange(n)
+    return {"obs": rows, "acts": 10 * rows, "next_obs": rows + 1, "dones": np.zeros(n, dtype=bool)}
 
 
 def test_few_pairs_are_tiled_to_full_batches_and_appear_equally_often() -> None:
@@ -41,8 +42,15 @@ def test_the_seed_sets_the_order() -> None:
 
 
 def test_no_pairs_are_refused() -> None:
-    with pytest.raises(InputError, match=r"have \{'obs': 0, 'acts': 0\} rows"):
+    with pytest.raises(InputError, match=r"have \{'obs': 0, 'acts': 0, .*\} rows"):
         ExpertBatches(_pairs(0), 4)
+
+
+def test_arrays_that_are_missing_are_named() -> None:
+    given = _pairs(5)
+    del given["next_obs"]
+    with pytest.raises(InputError, match="A dict without next_obs was given as pairs"):
+        ExpertBatches(given, 4)
 
 
 def test_transitions_of_imitation_are_pairs() -> None:
@@ -56,5 +64,5 @@ def test_transitions_of_imitation_are_pairs() -> None:
 
 
 def test_trajectories_are_refused() -> None:
-    with pytest.raises(InputError, match=r"A list was given as pairs: .*flatten_trajectories"):
+    with pytest.raises(InputError, match=r"A list without obs, .*flatten_trajectories"):
         ExpertBatches([1, 2], 4)

@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from tiny_agents import CARTPOLE, PENDULUM, ROUND, SMALL, environments, gail, logged, ppo, sac
 
 from km_rl.errors import InputError
-from km_rl.rl import KanervaCallback, KanervaRewardNet, attach
+from km_rl.rl import KanervaCallback, KanervaRewardNet, attach, pay_anew
 
 POLICY_KEYS = {f"km/{k}" for k in ("surprise", "information_gain", "policy_slots", "memory_drift")}
 EXPERT_KEYS = {f"km/{k}" for k in ("expert_gain", "expert_slots", "logit_policy", "logit_expert")}
@@ -155,6 +155,14 @@ def test_the_bonus_is_the_information_gain(tmp_path: Path) -> None:
     added = in_buffer(model, ROUND) - np.concatenate(watch.paid[ROUND // 2 :])
     gain = km(logged(tmp_path)[-1])["km/information_gain"]
     assert added.mean() == pytest.approx(2 * gain, rel=1e-4)
+
+
+def test_a_bonus_that_would_be_undone_is_refused(tmp_path: Path) -> None:
+    trainer = gail(tmp_path, generator=sac(), venv=environments(PENDULUM, 1))
+    pay_anew(trainer)
+    attach(trainer, KanervaCallback(bonus_scale=1.0))
+    with pytest.raises(InputError, match="leave out one of it and pay_anew"):
+        trainer.train(2 * ROUND)
 
 
 def test_a_bonus_on_whole_number_rewards_is_refused() -> None:

@@ -10,9 +10,10 @@ import tiny_agents
 import torch
 from few_shot_tasks import ACTION, STATE
 from imitation.rewards.reward_wrapper import RewardVecEnvWrapper
+from stable_baselines3.common.vec_env import VecNormalize
 
 from km_rl.errors import InputError
-from km_rl.rl import FewShotRewardNet, MetaDiscriminator, ObserveRollouts
+from km_rl.rl import FewShotRewardNet, MetaDiscriminator, ObserveRollouts, meta_reward_net
 from km_rl.rl.tasks import rows_of
 
 TINY = {"slots": 6, "code": 3, "hidden": 5}
@@ -25,6 +26,12 @@ SPACES = (
 def _net() -> FewShotRewardNet:
     torch.manual_seed(0)
     return FewShotRewardNet(*SPACES, MetaDiscriminator(STATE, ACTION, **TINY))
+
+
+def _covs(net: FewShotRewardNet) -> torch.Tensor:
+    """U of the expert's memory and the policy's in the first channel."""
+    assert isinstance(net.model, MetaDiscriminator)
+    return net.model.written().memories[0].cov
 
 
 def _pairs(n: int, centre: float = 0.0) -> dict[str, np.ndarray]:
@@ -60,13 +67,44 @@ def test_what_is_remembered_survives_training_mode_and_can_be_forgotten() -> Non
 def test_an_agent_is_paid_by_it_and_its_rollouts_are_seen() -> None:
     venv = tiny_agents.environments(tiny_agents.PENDULUM)
     spaces = venv.observation_space, venv.action_space
-    model = MetaDiscriminator(3, 1, **TINY)
-    net = FewShotRewardNet(*spaces, model)
-    before = model.written().memories[0].cov.clone()
+    net = FewShotRewardNet(*spaces, MetaDiscriminator(3, 1, **TINY))
+    before = _covs(net).clone()
     learner = tiny_agents.ppo(RewardVecEnvWrapper(venv, net.reward_fn))
     learner.learn(tiny_agents.ROUND, ObserveRollouts(net))
-    after = model.written().memories[0].cov
+    after = _covs(net)
     assert torch.equal(before[0], after[0]) and not torch.allclose(before[1], after[1])
+    net.clear()
+    assert torch.equal(_covs(net), before)
+
+
+def test_what_an_off_policy_agent_does_is_seen_in_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meta_reward_net, "OFF_POLICY_ROUND", 20)
+    venv = tiny_agents.environments(tiny_agents.PENDULUM, 1)
+    spaces = venv.observation_space, venv.action_space
+    net = FewShotRewardNet(*spaces, MetaDiscriminator(3, 1, **TINY))
+    seen: list[int] = []
+    monkeypatch.setattr(net, "observe", lambda rows: seen.append(len(rows["acts"])))
+    tiny_agents.sac(RewardVecEnvWrapper(venv, net.reward_fn)).learn(50, ObserveRollouts(net))
+    assert seen == [20, 20]
+
+
+def test_nets_of_one_model_share_no_memory() -> None:
+    torch.manual_seed(0)
+    model = MetaDiscriminator(STATE, ACTION, **TINY)
+    one, other = (FewShotRewardNet(*SPACES, model) for _ in range(2))
+    before = _covs(other).clone()
+    one.remember(_pairs(20, 1.0))
+    assert torch.equal(_covs(other), before) and not torch.allclose(_covs(one), before)
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_vec_normalize_is_refused() -> None:
+    venv = tiny_agents.environments(tiny_agents.PENDULUM)
+    net = FewShotRewardNet(
+        venv.observation_space, venv.action_space, MetaDiscriminator(3, 1, **TINY)
+    )
+    with pytest.raises(InputError, match="wrapped in VecNormalize"):
+        tiny_agents.ppo(VecNormalize(venv)).learn(tiny_agents.ROUND, ObserveRollouts(net))
 
 
 def test_a_discriminator_of_another_environment_is_refused() -> None:

@@ -51,6 +51,21 @@ def test_without_it_they_are_paid_as_they_were_seen(tmp_path: Path) -> None:
     assert not np.allclose(paid, worth, rtol=0.01)
 
 
+def test_the_buffer_keeps_its_settings_and_what_is_in_it_is_not_thrown_away(
+    tmp_path: Path,
+) -> None:
+    own = {"handle_timeout_termination": False}
+    agent = sac(optimize_memory_usage=True, replay_buffer_kwargs=own)
+    trainer = gail(tmp_path, generator=agent, venv=environments(PENDULUM, 1))
+    pay_anew(trainer)
+    inner = trainer.gen_algo.replay_buffer.replay_buffer
+    assert inner.optimize_memory_usage and not inner.handle_timeout_termination
+    late = gail(tmp_path / "late", generator=sac(), venv=environments(PENDULUM, 1))
+    late.train(ROUND)
+    with pytest.raises(InputError, match=r"holds \d+ transitions that pay_anew would throw away"):
+        pay_anew(late)
+
+
 def test_a_generator_that_keeps_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="PPO has no plain replay buffer"):
         pay_anew(gail(tmp_path))

@@ -221,11 +221,23 @@ def test_another_kind_of_trainer_is_refused(tmp_path: Path, saved: str) -> None:
         resume_training(gail(tmp_path / "b"), tmp_path / "run")
 
 
+def test_equal_shapes_are_not_enough(tmp_path: Path) -> None:
+    save_training(trained(tmp_path / "a", 1), tmp_path / "run")
+    venv = environments(CARTPOLE)
+    spaces = venv.observation_space, venv.action_space
+    bold = KanervaRewardNet(*spaces, **{**SMALL, "bound": 3.0})
+    with pytest.raises(InputError, match="as its options of the memory where"):
+        resume_training(gail(tmp_path / "b", reward_net=bold), tmp_path / "run")
+    other = gail(tmp_path / "c", venv=environments("CartPole-v1"))
+    with pytest.raises(InputError, match="saved with seals/CartPole-v0 as its environment where"):
+        resume_training(other, tmp_path / "run")
+
+
 def test_other_sizes_are_refused(tmp_path: Path) -> None:
     save_training(trained(tmp_path / "a", 1), tmp_path / "run")
     venv = environments(CARTPOLE)
     wide = KanervaRewardNet(venv.observation_space, venv.action_space, **{**SMALL, "slots": 9})
-    with pytest.raises(InputError, match=r"where this model has"):
+    with pytest.raises(InputError, match=r"'slots': 8.*where this trainer has .*'slots': 9"):
         resume_training(gail(tmp_path / "b", reward_net=wide), tmp_path / "run")
     deep = ppo(venv, policy_kwargs={"net_arch": [8]})
     with pytest.raises(InputError, match=r"where this model has"):

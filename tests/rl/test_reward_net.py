@@ -91,6 +91,15 @@ def test_what_is_remembered_already_needs_no_room() -> None:
     assert net.memory_state.expert_pairs == 15
 
 
+def test_pairs_for_which_there_is_no_room_in_training_are_told_of_once() -> None:
+    net = _net(expert_capacity=5).train()
+    batch = [np.concatenate([x, x]) for x in _arrays(_transitions(8))]
+    with pytest.warns(UserWarning, match="more pairs than the 5 that there is room for") as told:
+        for _ in range(2):
+            net(*net.preprocess(*batch))
+    assert len(told) == 1 and net.memory_state.expert_pairs == 5
+
+
 def test_a_training_batch_is_remembered_by_halves() -> None:
     net = _net(round_pairs=16).train()
     expert, policy = _transitions(20), _transitions(20, seed=1)
@@ -213,6 +222,9 @@ def test_a_net_of_another_environment_is_refused(tmp_path: Path) -> None:
     _net().save(tmp_path / "net.safetensors")
     with pytest.raises(InputError, match=r"a discriminator for Box.* environment has Discrete"):
         KanervaRewardNet.load(tmp_path / "net.safetensors", BOX, ACTIONS["discrete"])
+    wider = gym.spaces.Box(-99, 99, ACTIONS["box"].shape)
+    with pytest.raises(InputError, match=r"a discriminator for Box.* environment has Box\(-99"):
+        KanervaRewardNet.load(tmp_path / "net.safetensors", BOX, wider)
 
 
 def test_bad_input_is_one_sentence() -> None:

@@ -94,6 +94,18 @@ def test_a_signal_saves_says_so_and_the_same_command_goes_on(tmp_path: Path, num
     assert untimed(tmp_path / "cut") == untimed(tmp_path / "whole")
 
 
+def test_a_signal_in_the_last_evaluation_is_heard(tmp_path: Path) -> None:
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        signal.raise_signal(signal.SIGTERM)
+        return {"bound_nats": 1.0}
+
+    config = replace(TINY, evaluate_every=TINY.steps)
+    with pytest.raises(Interrupted, match=r"in the last evaluation: .* is trained"):
+        train(new_model(config), draw, config, Run(tmp_path, config), evaluate)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["test/bound_nats"] == 1.0
+
+
 def test_a_finished_run_is_left_as_it_is_and_its_figures_are_returned(tmp_path: Path) -> None:
     first = go(tmp_path)
     lines = (tmp_path / "metrics.jsonl").read_text()
