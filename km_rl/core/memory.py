@@ -95,10 +95,10 @@ def condition(
 
     With :math:`L L^T = \Sigma_z`, :math:`X = L^{-1} W U` and :math:`D = L^{-1} (Z - W R)` the
     update is :math:`R + X^T D` and :math:`U - X^T X`: U stays symmetric by construction, and only
-    a T x T factor is ever taken and inverted. It is computed in float64, whatever comes in, and
-    given back in the dtype of R: machines learn addresses of length 20 and more and codes of 20
-    times their noise, of which float32 loses a quarter of a standard deviation in 64 items. What
-    is given back is rounded; give long streams a float64 R and U, or a `NaturalMemory`.
+    a T x T factor is ever taken and inverted. D and X are computed in float64, whatever comes in:
+    machines learn addresses of length 20 and more and codes of 20 times their noise, of which
+    float32 loses a quarter of a standard deviation in 64 items. What is given back has the dtype
+    of R; give long streams a float64 R and U, or a `NaturalMemory`.
 
     Args:
         R, U: what is known; one prior of shape (K, C), (K, K) serves all episodes of a batch.
@@ -111,7 +111,9 @@ def condition(
     """
     dtype = R.dtype
     with full_precision(R):
-        R, U, w, z = (x.double() for x in (R, U, w, z))
+        w, z = w.double(), z.double()
+        if w.shape[-2] > chunk:  # nothing is rounded between two chunks
+            R, U = R.double(), U.double()
         if mask is not None:
             w, z = (torch.where(mask[..., None], x, 0) for x in (w, z))
         for w_t, z_t in zip(w.split(chunk, -2), z.split(chunk, -2), strict=True):
@@ -122,10 +124,11 @@ def condition(
 def _condition_block(
     R: Tensor, U: Tensor, W: Tensor, Z: Tensor, noise_var: Tensor | float
 ) -> tuple[Tensor, Tensor]:
-    WU = W @ U
+    WU = W @ U.double()
     # The inverse of a factor this small, then products: twice as fast as solving for D and X.
     _, L_inv = _factor(WU, W, noise_var)
-    D, X = L_inv @ (Z - W @ R), L_inv @ WU
+    D, X = L_inv @ (Z - W @ R.double()), L_inv @ WU
+    D, X = D.to(R.dtype), X.to(R.dtype)
     return R + X.mT @ D, U - X.mT @ X
 
 

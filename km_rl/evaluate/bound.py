@@ -41,7 +41,8 @@ def bound(
     Args:
         model: called with images (B, T, channels, H, W) and ``sample_memory``, it returns an
             `Elbo`. It is put in evaluation mode for the while, outside autocast.
-        test: every image is scored once in each pass, but for the N mod T that fill no episode.
+        test: every image is scored once in each pass, but for the N mod T that fill no episode;
+            with ``classes`` episodes are drawn, and one may be scored again, or not at all.
         episode_length: T.
         classes: classes in an episode, see `all_episodes`.
         passes: how often to go through the images, each time in other episodes and with fresh

@@ -151,9 +151,14 @@ def _bounds(rows: Sequence[Row]) -> list[str]:
 
 
 def _test_set(rows: Sequence[Row]) -> str:
-    """How many images it has, where the results say so."""
+    """How many images it has, where the results say so; in episodes of few classes it has not so
+    many, and they come again."""
     sizes = {round(row.value) for row in rows if row.metric == "test_images"}
-    return f"a test set of {sizes.pop():,} images" if len(sizes) == 1 else "the test set"
+    if len(sizes) != 1:
+        return "the test set"
+    if any("--classes " in row.command for row in rows):
+        return f"{sizes.pop():,} draws of test images, which come again"
+    return f"a test set of {sizes.pop():,} images"
 
 
 def _decimals(metric: str) -> int:
