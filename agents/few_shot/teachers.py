@@ -188,7 +188,7 @@ def taught(
     learner, observe = started(model, family, family.held_out[0].task, seed)
     for half in range(2):
         if half and arm == "forgotten":
-            model.forget(teachers.second)
+            observe.net.forget(teachers.second)
         learner.learn(steps // 2, observe, reset_num_timesteps=False)
     return _paths(learner, family.env)
 

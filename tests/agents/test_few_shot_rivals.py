@@ -137,6 +137,7 @@ def test_a_perceptron_that_pays_learns_when_it_is_shown_something(
     ]
     assert counted.call_count == 2
     query = torch.randn(9, 4)
+    model.observe(case.task.policies["random"])
     before = model(query)
     torch.manual_seed(0)
     model.observe(case.task.policies["half-trained"])

@@ -19,6 +19,7 @@ from envs.tasks import Family, load_family
 from km_rl.errors import InputError
 from km_rl.results.summary import read
 from km_rl.rl.meta import MetaDiscriminator
+from km_rl.rl.meta_reward_net import ObserveRollouts
 from km_rl.rl.meta_training import MetaRecipe
 from km_rl.rl.sources import pairs
 
@@ -30,11 +31,22 @@ def family() -> Family:
     return load_family("pointnav", train=4, held_out=2)
 
 
-def test_a_teacher_is_forgotten_and_two_are_merged(family: Family) -> None:
+def test_a_teacher_is_forgotten_and_two_are_merged(
+    family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn, paying = PPO.learn, []
+
+    def watched(self: PPO, steps: int, observe: ObserveRollouts, **given: Any) -> PPO:
+        paying.append(observe.net.model)
+        return learn(self, steps, observe, **given)
+
+    monkeypatch.setattr(PPO, "learn", watched)
     model = MetaDiscriminator.fit(family.train, RECIPE, slots=6, code=3, hidden=5)
     teachers = Teachers(*(case.task.expert.take(torch.arange(9)) for case in family.held_out))
     assert taught(model, family, teachers, 4, 0, "forgotten").shape == (12, 50, 2)
-    for ours, theirs in zip(model.expert, _told(model, teachers), strict=True):
+    (one,) = {id(net): net for net in paying}.values()
+    assert isinstance(one, MetaDiscriminator) and len(paying) == 2
+    for ours, theirs in zip(one.expert, _told(model, teachers), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
     with pytest.raises(InputError, match="'none' is not one of"):
         taught(model, family, teachers, 4, 0, "none")
@@ -47,10 +59,12 @@ def test_an_agent_of_teachers_starts_from_the_policy_that_any_other_starts_from(
     model = MetaDiscriminator(2, 2, slots=6, code=3, hidden=5)
     teachers = Teachers(*(case.task.expert.take(torch.arange(9)) for case in family.held_out))
     held: list[Any] = []
-    monkeypatch.setattr(PPO, "learn", lambda *_, **__: held.append(model.policy))
+    monkeypatch.setattr(
+        PPO, "learn", lambda _, steps, observe, **__: held.append(observe.net.model.policy)
+    )
     taught(model, family, teachers, 4, 0, "both")
-    learner, _ = paid(model, family, family.held_out[0].task, teachers.first, 0)
-    learner.learn(4)
+    learner, observe = paid(model, family, family.held_out[0].task, teachers.first, 0)
+    learner.learn(4, observe)
     for ours, theirs in zip(held[0], held[-1], strict=True):
         assert torch.equal(ours.precision, theirs.precision)
 
