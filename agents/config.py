@@ -11,7 +11,7 @@ from km_rl.errors import InputError
 from km_rl.rl.channel import Features
 from km_rl.rl.options import Options
 from km_rl.rl.reward_net import RewardMap
-from km_rl.train.recipe import above_zero, at_least
+from km_rl.train.recipe import above_zero, at_least, plain_name
 
 OF_MEMORY = (
     "channels",
@@ -128,8 +128,7 @@ class GailConfig:
             raise InputError(f"--dropout is {self.dropout}: give a share from 0 to below 1.")
         if self.seed >= 2**32:
             raise InputError(f"--seed is {self.seed}: give a whole number below 2**32.")
-        if self.name is not None and (self.name == ".." or Path(self.name).name != self.name):
-            raise InputError(f"--name is '{self.name}': give one name without a path.")
+        plain_name(self, "name")
         if self.method == "kanerva-airl" and self.head == "least_squares":
             raise InputError(
                 "AIRL's net is a part of the logit, and the memory's usual head is a logit "

@@ -52,7 +52,7 @@ from km_rl.nn.saves import load_state, save_state
 from km_rl.nn.weights import fill, load_weights, save_weights
 from km_rl.progress import progress_bar
 from km_rl.rl.ring import Ring
-from km_rl.train.recipe import at_least
+from km_rl.train.recipe import at_least, plain_name
 from km_rl.train.run import describe
 from km_rl.train.signals import noted_signals
 
@@ -109,8 +109,7 @@ class ExpertConfig:
         at_least(self, 0, "seed")
         if self.seed >= 2**31:
             raise InputError(f"--seed is {self.seed}: give a whole number below 2**31.")
-        if self.name is not None and (self.name == ".." or Path(self.name).name != self.name):
-            raise InputError(f"--name is '{self.name}': give one name without a path.")
+        plain_name(self, "name")
 
     def resolved(self) -> ExpertConfig:
         """The same run with nothing left to choose: what is saved with it.

@@ -98,7 +98,7 @@ def imitate(config: GailConfig, build: Build = build) -> Path:
             )
         # An ended run goes on if more steps are asked for, unless a rate depends on their number.
         grows = set() if config.anneal else {"steps"}
-        facts = {**task.facts, "recipe": imitator.recipe}
+        facts = {**task.facts, "data": task.digest, "recipe": imitator.recipe}
         book = Logbook(config, imitator.model, facts, grows)
         imitator.resume(config.folder)
         book.start(imitator.steps)

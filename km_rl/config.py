@@ -15,7 +15,7 @@ from km_rl.core.machine import KanervaMachine
 from km_rl.data import DATASETS, Binarisation
 from km_rl.errors import InputError
 from km_rl.nn.likelihoods import Likelihood
-from km_rl.train.recipe import Recipe, above_zero, at_least, one_of, resolve_precision
+from km_rl.train.recipe import Recipe, above_zero, at_least, one_of, plain_name, resolve_precision
 
 COLOUR = (3, 32, 32)
 INK = (1, 28, 28)
@@ -111,8 +111,7 @@ class Config(Recipe):
         at_least(self, 1, "episode_length", "episodes_per_batch", "classes", "evaluate_images")
         at_least(self, 0, "address_noise_std")
         above_zero(self, "noise_var", "prior_std")
-        if self.name is not None and (self.name == ".." or Path(self.name).name != self.name):
-            raise InputError(f"--name is '{self.name}': give one name without a path.")
+        plain_name(self, "name")
         if self.pixel_std and self.binarisation != "dequantised":
             raise InputError(
                 f"--pixel-std was given with --binarisation {self.binarisation}, which has no "

@@ -107,8 +107,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Print the figures, and record them if asked to."""
     arguments = sys.argv[1:] if arguments is None else arguments
     args = tyro.extras.subcommand_cli_from_dict(KINDS, args=arguments)
-    sizes = {name: value for name, value in vars(args).items() if isinstance(value, int)}
-    at_least_one(**{name: value for name, value in sizes.items() if not isinstance(value, bool)})
+    at_least_one(**{name: value for name, value in vars(args).items() if type(value) is int})
     code = commit_to_record() if args.record else ""
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)

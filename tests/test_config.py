@@ -104,6 +104,7 @@ def test_rivals_have_the_machines_memory_and_nets(kind: Any) -> None:
         ({"threads": 0}, "--threads"),
         ({"evaluate_images": 0}, "--evaluate-images is 0: give a number of at least 1."),
         ({"name": "a/b"}, "--name is 'a/b': give one name without a path."),
+        ({"name": ".."}, "--name is '..': give one name without a path."),
         ({"seed": 2**63}, "give a whole number below 2"),
         ({"learning_rate": float("nan")}, "--learning-rate is nan"),
         ({"noise_var": 0.0}, "--noise-var is 0.0: give a finite number above 0."),

@@ -170,7 +170,7 @@ class DKM(EpisodicModel[Memory]):
 
     def _drawn(self, prior: Memory, w: Tensor, z: Tensor) -> Tensor:
         """M ~ q(M|X) once the codes were written."""
-        return sample_written(prior, w, z, self.prior.noise_var).to(z.dtype)
+        return sample_written(prior, w, z, self.prior.noise_var)
 
     def _w(self, M: Tensor, z: Tensor) -> Tensor:
         return least_squares_address(M, z, self.prior.noise_var)

@@ -111,9 +111,8 @@ def _slower(of: Numbers) -> Finding:
 
 
 def _settle(of: Numbers) -> Finding:
-    places = of.places(
-        "convergence", "km"
-    )  # of machines of other sizes, too: "slots=2, 4 classes"
+    # Machines of other sizes stand beside it: "slots=2, 4 classes".
+    places = of.places("convergence", "km")
     found = [series for series, metric in places if metric == LATE and "," not in series]
     if len(found) < len(CLASSES):
         raise NotMeasured("convergence of memories of few classes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -107,6 +108,13 @@ def at_least(record: object, least: int, *names: str) -> None:
         value = getattr(record, name)
         if value is not None and not value >= least:
             raise InputError(f"{_flag(name)} is {value}: give a number of at least {least}.")
+
+
+def plain_name(record: object, name: str) -> None:
+    """Refuse a field that is not the name of one folder with an `InputError`; None passes."""
+    value = getattr(record, name)
+    if value is not None and (value == ".." or Path(value).name != value):
+        raise InputError(f"{_flag(name)} is '{value}': give one name without a path.")
 
 
 def above_zero(record: object, *names: str) -> None:
