@@ -45,6 +45,9 @@ class Config(Recipe):
     grey levels + U(0, 1/256), anew at each draw, with a Gaussian likelihood."""
     pixel_std: bool = False
     """Let the decoder tell that Gaussian's std of each pixel; otherwise one is trained for all."""
+    cosines: bool = False
+    """Pass a photograph's lowest frequencies, as many as the code is wide, beside the convolutions
+    (km and vae): a better encoder and decoder than the paper's."""
 
     classes: int | None = None
     """Draw each episode from so many classes; from all by default."""
@@ -117,11 +120,16 @@ class Config(Recipe):
                 f"--pixel-std was given with --binarisation {self.binarisation}, which has no "
                 f"std: leave it out, or give --binarisation dequantised."
             )
-        one_of(self, "model", ("km", "dkm", "dnc", "lrua", "vae"))
-        if self.cuda_graphs and self.model in ("km", "dkm"):
+        if self.cosines and self.binarisation != "dequantised":
             raise InputError(
-                f"--cuda-graphs was given with --model {self.model}, and machines learn less well "
-                f"so (docs/speed.md): leave it out."
+                f"--cosines was given with --binarisation {self.binarisation}, which has no grey "
+                f"levels: leave it out, or give --binarisation dequantised."
+            )
+        one_of(self, "model", ("km", "dkm", "dnc", "lrua", "vae"))
+        if self.cosines and self.model not in ("km", "vae"):
+            raise InputError(
+                f"--cosines was given with --model {self.model}, whose codes do not start as what "
+                f"its encoder says: leave it out, or give --model km or vae."
             )
         one_of(self, "dataset", DATASETS)
         preset(self.preset)
@@ -133,7 +141,8 @@ class Config(Recipe):
     def build_model(self) -> nn.Module:
         """A new model, with weights from torch's random stream."""
         if self.model == "vae":
-            return VAE.build(self.image_shape, self.filters, self.likelihood, self.code)
+            nets = (self.image_shape, self.filters, self.likelihood, self.code)
+            return VAE.build(*nets, self.cosines)
         if self.model != "km":
             return self._build_rival()
         return KanervaMachine.build(
@@ -142,6 +151,7 @@ class Config(Recipe):
             likelihood=self.likelihood,
             slots=self.slots,
             code=self.code,
+            cosines=self.cosines,
             key=self.key,
             noise_var=self.noise_var,
             learn_noise=self.learn_noise,

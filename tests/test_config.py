@@ -112,7 +112,11 @@ def test_rivals_have_the_machines_memory_and_nets(kind: Any) -> None:
         ({"dataset": "mnist"}, "--dataset is 'mnist': give one of strokes, omniglot, cifar10."),
         ({"model": "gan"}, "--model is 'gan': give one of km, dkm, dnc, lrua, vae."),
         ({"schedule": "square"}, "--schedule"),
-        ({"cuda_graphs": True}, "--cuda-graphs was given with --model km"),
+        ({"cosines": True}, "--cosines was given with --binarisation dynamic, which has no grey"),
+        (
+            {"cosines": True, "binarisation": "dequantised", "model": "dnc"},
+            "--cosines was given with --model dnc",
+        ),
         ({"preset": "none"}, "There is no preset 'none'"),
     ],
 )

@@ -37,6 +37,8 @@ class VAE(SelfDescribing):
         width: int = encoder.width  # type: ignore[assignment]
         self.encoder, self.decoder = encoder, decoder
         self.q_z = GaussianHead(width, code, hidden=width)
+        if getattr(encoder, "ends_in_code", False):
+            self.q_z.start_as_identity()
         self.code = code
         self.spec: dict[str, Any] = {}
 
@@ -47,12 +49,13 @@ class VAE(SelfDescribing):
         filters: int = 16,
         likelihood: Likelihood = "bernoulli",
         code: int = 100,
+        cosines: bool = False,
     ) -> VAE:
-        """The auto-encoder with the paper's encoder and decoder."""
+        """The auto-encoder with the paper's encoder and decoder; as `EpisodicModel.build`."""
         at_least_one(filters=filters, code=code)
         vae = cls(
-            ConvEncoder(image_shape, filters, 2 * code, likelihood),
-            ConvDecoder(code, image_shape, filters, likelihood),
+            ConvEncoder(image_shape, filters, 2 * code, likelihood, code if cosines else 0),
+            ConvDecoder(code, image_shape, filters, likelihood, cosines),
             code=code,
         )
         vae.spec = {
@@ -60,6 +63,7 @@ class VAE(SelfDescribing):
             "filters": filters,
             "likelihood": likelihood,
             "code": code,
+            "cosines": cosines,
         }
         return vae
 

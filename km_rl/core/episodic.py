@@ -48,16 +48,20 @@ class EpisodicModel(SelfDescribing, Generic[State]):
         likelihood: Likelihood = "bernoulli",
         slots: int = 64,
         code: int = 100,
+        cosines: bool = False,
         **options: Any,
     ) -> Model:
-        """The model with the paper's encoder and decoder; ``options`` as in the class."""
+        """The model with the paper's encoder and decoder; ``options`` as in the class.
+
+        ``cosines`` passes the lowest frequencies beside them, see `km_rl.nn.cosines`.
+        """
         at_least_one(filters=filters, slots=slots, code=code)
-        encoder = ConvEncoder(image_shape, filters, 2 * code, likelihood)
-        decoder = ConvDecoder(code, image_shape, filters, likelihood)
+        encoder = ConvEncoder(image_shape, filters, 2 * code, likelihood, code if cosines else 0)
+        decoder = ConvDecoder(code, image_shape, filters, likelihood, cosines)
         sizes = {"slots": slots, "code": code, **options}
         model = cls(encoder, decoder, **sizes)
         nets = {"image_shape": image_shape, "filters": filters, "likelihood": likelihood}
-        model.spec = {**nets, **sizes}
+        model.spec = {**nets, "cosines": cosines, **sizes}
         return model
 
     def forward(self, images: Tensor, sample_memory: bool = False) -> Elbo:

@@ -100,6 +100,8 @@ class KanervaMachine(EpisodicModel[Memory]):
         self.prior = MemoryPrior(slots, code, *spreads, learn_prior_mean, diagonal_covariance)
         self.q_y = GaussianHead(width, key, width).start_sharp(min(START_DIMS, key), START_STD)
         self.q_z_write = GaussianHead(width, code, width, noise_var**0.5)
+        if getattr(encoder, "ends_in_code", False):
+            self.q_z_write.start_as_identity()
         self.q_z_read = GaussianHead(width + code, code, 2 * code, noise_var**0.5)
         self.q_z_read.start_as_identity()
         self.address_noise_std = address_noise_std

@@ -49,6 +49,7 @@ ADDED: Mapping[str, Any] = {
     "diagonal_covariance": False,
     "learn_prior_mean": True,
     "pixel_std": False,
+    "cosines": False,
 }
 """Settings that runs of older versions do not name, as they were then."""
 

@@ -1,16 +1,21 @@
 """The paper's encoder and decoder: three blocks of [4x4 convolution, stride 2 -> ResNet block].
 
 The encoder ends in one linear layer; the decoder mirrors it with transposed convolutions. There is
-no batch normalisation: it would let the items of an episode see each other past the memory.
+no batch normalisation: it would let the items of an episode see each other past the memory. Beside
+the blocks, if asked for, go the lowest frequencies, see `km_rl.nn.cosines`.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.nn.functional import pad
 
 from km_rl.errors import InputError
+from km_rl.nn.cosines import Cosines
 from km_rl.nn.initial import EMBEDDING_STD, keep_variance, quieten
 from km_rl.nn.likelihoods import (
     LIKELIHOODS,
@@ -22,6 +27,10 @@ from km_rl.nn.likelihoods import (
 BLOCKS = 3
 UNSCALED_STD = 0.25
 """How far apart the encoder's unscaled embeddings start: drawings are mostly blank."""
+START_SHARE = 0.02
+"""How much of the blocks' part in codes and pictures is left to start from, beside cosines."""
+START_STD = 0.05
+"""The std of pixels to start from beside cosines."""
 
 
 class ResidualBlock(nn.Module):
@@ -78,6 +87,10 @@ class ConvEncoder(nn.Module):
         filters: filters in every convolution; the paper has 16 for Omniglot, 32 for CIFAR-10.
         width: width of the embedding; the paper has twice the code width.
         likelihood: of the decoder; it says which value of a pixel is seen as 0.
+        cosines: so many entries, the last, are the image's cosines and what the blocks add.
+
+    Attributes:
+        ends_in_code: whether the last entries are a code already, which need only be passed on.
     """
 
     def __init__(
@@ -86,6 +99,7 @@ class ConvEncoder(nn.Module):
         filters: int,
         width: int,
         likelihood: Likelihood = "bernoulli",
+        cosines: int = 0,
     ) -> None:
         super().__init__()
         self.middle = _of(likelihood).middle
@@ -100,6 +114,10 @@ class ConvEncoder(nn.Module):
         self.image_shape = tuple(image_shape)
         _start(self)
         self.linear.weight.data *= EMBEDDING_STD / UNSCALED_STD
+        self.ends_in_code = cosines > 0
+        self.cosines = Cosines(image_shape, cosines) if cosines else None
+        if cosines:
+            self.linear.weight.data[-cosines:] *= START_SHARE
 
     def forward(self, images: Tensor) -> Tensor:
         if tuple(images.shape[-3:]) != self.image_shape:
@@ -110,7 +128,11 @@ class ConvEncoder(nn.Module):
             )
         centred = images - self.middle if self.middle else images
         flat = centred.flatten(0, -4).contiguous(memory_format=torch.channels_last)
-        return self.linear(self.blocks(flat).flatten(1)).unflatten(0, images.shape[:-3])
+        embeddings = self.linear(self.blocks(flat).flatten(1)).unflatten(0, images.shape[:-3])
+        if self.cosines is None:
+            return embeddings
+        numbers = self.cosines(centred)
+        return embeddings + pad(numbers, (self.width - numbers.shape[-1], 0))
 
 
 class ConvDecoder(nn.Module):
@@ -122,6 +144,7 @@ class ConvDecoder(nn.Module):
         filters: filters in every transposed convolution.
         likelihood: ``bernoulli`` for binary pixels, ``gaussian`` for grey levels in 0..1,
             ``pixel-gaussian`` for the same with a std for each.
+        cosines: a code is the image's cosines, and the blocks add to the mean that they make.
     """
 
     def __init__(
@@ -130,6 +153,7 @@ class ConvDecoder(nn.Module):
         image_shape: tuple[int, int, int],
         filters: int,
         likelihood: Likelihood = "bernoulli",
+        cosines: bool = False,
     ) -> None:
         super().__init__()
         kind = _of(likelihood)
@@ -148,8 +172,18 @@ class ConvDecoder(nn.Module):
         _start(self)
         quieten(up)
         nn.init.constant_(up.get_parameter("bias"), kind.background)
+        self.cosines = Cosines(image_shape, code) if cosines else None
+        if cosines:
+            quieten(up, START_SHARE)
+            if isinstance(self.likelihood, GaussianLikelihood):
+                nn.init.constant_(self.likelihood.log_std, math.log(START_STD))
 
     def forward(self, codes: Tensor) -> Distribution:
         first = self.linear(codes.flatten(0, -2)).unflatten(1, self.first_shape)
         output = self.blocks(first.contiguous(memory_format=torch.channels_last))
-        return self.likelihood(output.unflatten(0, codes.shape[:-1]))
+        output = output.unflatten(0, codes.shape[:-1])
+        if self.cosines is not None:
+            mean = self.cosines.images(codes)
+            others = output.shape[-3] - mean.shape[-3]
+            output = output + pad(mean, (0, 0, 0, 0, 0, others))
+        return self.likelihood(output)

@@ -1,8 +1,8 @@
 """What a training step descends, and how a GPU starts it.
 
 The nets of the paper are so small that on a GPU a step is mostly the time it takes to start its
-kernels one by one. After `record` they are started all together, several times as fast. The first
-step is the same, but machines that were trained so ended higher, see docs/speed.md.
+kernels one by one. After `record` they are started all together, several times as fast, see
+docs/speed.md.
 """
 
 from __future__ import annotations

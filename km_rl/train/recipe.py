@@ -40,8 +40,8 @@ class Recipe:
     precision: Precision = "auto"
     """Mixed precision: bf16, none, or bf16 on a CPU that has it and none on a GPU ("auto")."""
     cuda_graphs: bool = False
-    """On one GPU without mixed precision, start the kernels of a step all at once; for vae, dnc
-    and lrua, as machines learn less well so, see docs/speed.md."""
+    """On one GPU without mixed precision, start the kernels of a step all at once, see
+    docs/speed.md."""
     seed: int = 0
     """Of the weights, the episodes and the noise."""
     log_every: int = 50

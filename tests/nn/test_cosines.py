@@ -1,0 +1,107 @@
+"""The cosines of a photograph: scipy's transform, there and back, and who is given them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.fft import dctn
+from torch.testing import assert_close
+
+from km_rl.baselines.vae import VAE
+from km_rl.core.machine import KanervaMachine
+from km_rl.errors import InputError
+from km_rl.nn.cosines import CODE_STD, CONTRAST, FALL, Cosines
+
+COLOUR = (3, 8, 12)
+IMAGES = torch.rand(2, 5, *COLOUR, generator=torch.Generator().manual_seed(0)) - 0.5
+
+
+def test_the_numbers_are_scipy_s_cosines_of_brightness_and_colours_scaled() -> None:
+    red, green, blue = np.moveaxis(IMAGES.double().numpy(), 2, 0)
+    planes = (
+        (red + green + blue) / 3**0.5,
+        (red - blue) / 2**0.5,
+        (red - 2 * green + blue) / 6**0.5,
+    )
+    r = np.hypot(*np.mgrid[:8, :12])
+    scaled = [
+        dctn(plane, axes=(-2, -1), norm="ortho") * CODE_STD * (1 + r) ** FALL / contrast
+        for plane, contrast in zip(planes, CONTRAST, strict=True)
+    ]
+    expected = torch.from_numpy(np.stack(scaled, 2)).flatten(2).sort(-1).values
+    found = Cosines(COLOUR, 3 * 8 * 12)(IMAGES).sort(-1).values
+    assert_close(found, expected.float(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), COLOUR], ids=str)
+def test_all_of_them_make_the_image_again(shape: tuple[int, int, int]) -> None:
+    images = torch.rand(4, *shape) - 0.5
+    cosines = Cosines(shape, images[0].numel())
+    assert_close(cosines.images(cosines(images)), images, atol=1e-5, rtol=1e-5)
+
+
+def test_few_of_them_are_the_nearest_image_that_they_can_make() -> None:
+    cosines = Cosines(COLOUR, 40)
+    near = cosines.images(cosines(IMAGES))
+    assert_close(cosines(IMAGES - near), torch.zeros(2, 5, 40), atol=1e-4, rtol=0)
+    assert_close(cosines.images(cosines(near)), near, atol=1e-5, rtol=1e-5)
+
+
+def test_the_first_is_brightness_and_a_grey_image_has_no_other() -> None:
+    numbers = Cosines(COLOUR, 40)(torch.full(COLOUR, 0.25))
+    assert numbers[0] > 0.1
+    assert numbers[1:].abs().max() < 1e-4
+
+
+def test_nothing_of_them_is_trained_or_saved() -> None:
+    cosines = Cosines(COLOUR, 4)
+    assert not list(cosines.parameters())
+    assert not cosines.state_dict()
+
+
+def test_they_are_exact_under_autocast() -> None:
+    cosines = Cosines((3, 32, 32), 100)
+    image = torch.rand(3, 32, 32) - 0.5
+    expected = cosines.images(cosines(image))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(cosines.images(cosines(image)), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "count", "sentence"),
+    [((2, 8, 8), 4, "2 channels have no"), ((1, 8, 8), 65, "65 cosines .* of 64 values")],
+)
+def test_what_has_none_is_refused(shape: tuple[int, int, int], count: int, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        Cosines(shape, count)
+
+
+@pytest.mark.parametrize("model", [KanervaMachine, VAE])
+def test_a_new_model_passes_them_to_its_code(model: type[KanervaMachine | VAE]) -> None:
+    """Before any training, a code is near the cosines that its image is made of."""
+    torch.manual_seed(0)
+    machine = model.build((3, 32, 32), filters=4, likelihood="gaussian", code=30, cosines=True)
+    codes = CODE_STD * torch.randn(2, 8, 30)
+    images = 0.5 + Cosines((3, 32, 32), 30).images(codes)
+    head = machine.q_z if isinstance(machine, VAE) else machine.q_z_write
+    found = head(machine.encoder(images)).mean
+    assert (found - codes).square().mean() < 0.1 * codes.square().mean()
+    missed = machine.decoder(codes).mean - images
+    assert missed.square().mean() < 0.1 * (images - 0.5).square().mean()
+
+
+def test_a_model_with_them_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
+    model = KanervaMachine.build(
+        (3, 32, 32), filters=2, likelihood="pixel-gaussian", slots=4, code=6, key=3, cosines=True
+    ).eval()
+    model.save(tmp_path / "model.safetensors")
+    images = torch.rand(1, 4, 3, 32, 32)
+    loaded = KanervaMachine.load(tmp_path / "model.safetensors")
+    bounds = []
+    for one in (model, loaded):
+        torch.manual_seed(0)
+        bounds.append(one(images).bound)
+    assert_close(*bounds)
