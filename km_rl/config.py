@@ -47,7 +47,7 @@ class Config(Recipe):
     """Let the decoder tell that Gaussian's std of each pixel; otherwise one is trained for all."""
     cosines: bool = False
     """Pass a photograph's lowest frequencies, as many as the code is wide, beside the convolutions
-    (km and vae): a better encoder and decoder than the paper's."""
+    (km and vae): more than the paper's encoder and decoder; a smaller step size suits it."""
 
     classes: int | None = None
     """Draw each episode from so many classes; from all by default."""

@@ -20,9 +20,14 @@ from km_rl.nn.likelihoods import Likelihood, picture
 from km_rl.nn.mlp import GaussianHead, normal
 from km_rl.nn.weights import SelfDescribing
 
+PASSED_STD = 0.1
+"""The std of q(z|x) to start from where an encoder passes cosines, as the machine's."""
+
 
 class VAE(SelfDescribing):
     """q(z|x) = N, p(z) = N(0, I), p(x|z) from the decoder.
+
+    Of an encoder that passes cosines p(z) has trained variances: the decoder cannot rescale them.
 
     Args:
         encoder: images ``[..., channels, H, W]`` to embeddings ``[..., encoder.width]``.
@@ -36,9 +41,12 @@ class VAE(SelfDescribing):
         super().__init__()
         width: int = encoder.width  # type: ignore[assignment]
         self.encoder, self.decoder = encoder, decoder
-        self.q_z = GaussianHead(width, code, hidden=width)
+        stds: Tensor | None = None
         if getattr(encoder, "ends_in_code", False):
-            self.q_z.start_as_identity()
+            stds = encoder.cosines.stds  # type: ignore[union-attr, assignment]
+        spread = 1.0 if stds is None else PASSED_STD
+        self.q_z = GaussianHead(width, code, width, spread, passes=stds is not None)
+        self.log_prior_std = None if stds is None else nn.Parameter(stds.log())
         self.code = code
         self.spec: dict[str, Any] = {}
 
@@ -75,7 +83,7 @@ class VAE(SelfDescribing):
         """Distortion and KL(q(z|x)||p(z)), in nats per image, each with shape (B, T)."""
         q_z = self._encode(images)
         distortion = -self.decoder(q_z.rsample()).log_prob(images)
-        rate_z = kl_divergence(q_z, normal(torch.zeros_like(q_z.mean), 1.0))
+        rate_z = kl_divergence(q_z, self._p_z(q_z.mean))
         free = torch.zeros_like(rate_z)
         return Elbo(distortion, rate_y=free, rate_z=rate_z, rate_memory=free)
 
@@ -85,7 +93,7 @@ class VAE(SelfDescribing):
         As `EpisodicModel.log_weights`; there is no memory to sample.
         """
         q_z = self._encode(images)
-        p_z = normal(torch.zeros_like(q_z.mean), 1.0)
+        p_z = self._p_z(q_z.mean)
         draws = [q_z.rsample() for _ in range(samples)]
         ratios = [p_z.log_prob(z) - q_z.log_prob(z) for z in draws]
         likelihoods = [self.decoder(z).log_prob(images) for z in draws]
@@ -111,5 +119,10 @@ class VAE(SelfDescribing):
 
     def generate(self, n: int) -> Tensor:
         """Pictures, in 0..1, of n draws from the prior, with shape (n, channels, H, W)."""
-        device = next(self.parameters()).device
-        return picture(self.decoder(torch.randn(n, self.code, device=device)))
+        zeros = torch.zeros(n, self.code, device=next(self.parameters()).device)
+        return picture(self.decoder(self._p_z(zeros).sample()))
+
+    def _p_z(self, like: Tensor) -> Independent:
+        """p(z), for codes of that shape."""
+        std = 1.0 if self.log_prior_std is None else self.log_prior_std.exp()
+        return normal(torch.zeros_like(like), std)

@@ -99,11 +99,13 @@ class KanervaMachine(EpisodicModel[Memory]):
         spreads = (noise_var, learn_noise, prior_std)
         self.prior = MemoryPrior(slots, code, *spreads, learn_prior_mean, diagonal_covariance)
         self.q_y = GaussianHead(width, key, width).start_sharp(min(START_DIMS, key), START_STD)
-        self.q_z_write = GaussianHead(width, code, width, noise_var**0.5)
-        if getattr(encoder, "ends_in_code", False):
-            self.q_z_write.start_as_identity()
+        passes: bool = getattr(encoder, "ends_in_code", False)
+        self.q_z_write = GaussianHead(width, code, width, noise_var**0.5, passes)
         self.q_z_read = GaussianHead(width + code, code, 2 * code, noise_var**0.5)
-        self.q_z_read.start_as_identity()
+        if passes:
+            self.q_z_read.start_between(encoder.cosines.gain(noise_var))  # type: ignore[union-attr, operator]
+        else:
+            self.q_z_read.start_as_identity()
         self.address_noise_std = address_noise_std
         self.key_width = key
 

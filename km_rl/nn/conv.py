@@ -28,9 +28,7 @@ BLOCKS = 3
 UNSCALED_STD = 0.25
 """How far apart the encoder's unscaled embeddings start: drawings are mostly blank."""
 START_SHARE = 0.02
-"""How much of the blocks' part in codes and pictures is left to start from, beside cosines."""
-START_STD = 0.05
-"""The std of pixels to start from beside cosines."""
+"""How much of the blocks' part in pictures is left to start from, beside cosines."""
 
 
 class ResidualBlock(nn.Module):
@@ -87,7 +85,7 @@ class ConvEncoder(nn.Module):
         filters: filters in every convolution; the paper has 16 for Omniglot, 32 for CIFAR-10.
         width: width of the embedding; the paper has twice the code width.
         likelihood: of the decoder; it says which value of a pixel is seen as 0.
-        cosines: so many entries, the last, are the image's cosines and what the blocks add.
+        cosines: so many entries, the last, are the image's cosines and nothing else.
 
     Attributes:
         ends_in_code: whether the last entries are a code already, which need only be passed on.
@@ -109,15 +107,13 @@ class ConvEncoder(nn.Module):
             blocks += [nn.Conv2d(inputs, filters, 4, 2, 1), nn.ReLU(), ResidualBlock(filters)]
         flat = filters * _sizes(height)[-1] * _sizes(breadth)[-1]
         self.blocks = _channels_last(*blocks)
-        self.linear = nn.Linear(flat, width)
+        self.linear = nn.Linear(flat, width - cosines)
         self.width = width
         self.image_shape = tuple(image_shape)
         _start(self)
         self.linear.weight.data *= EMBEDDING_STD / UNSCALED_STD
         self.ends_in_code = cosines > 0
         self.cosines = Cosines(image_shape, cosines) if cosines else None
-        if cosines:
-            self.linear.weight.data[-cosines:] *= START_SHARE
 
     def forward(self, images: Tensor) -> Tensor:
         if tuple(images.shape[-3:]) != self.image_shape:
@@ -131,8 +127,7 @@ class ConvEncoder(nn.Module):
         embeddings = self.linear(self.blocks(flat).flatten(1)).unflatten(0, images.shape[:-3])
         if self.cosines is None:
             return embeddings
-        numbers = self.cosines(centred)
-        return embeddings + pad(numbers, (self.width - numbers.shape[-1], 0))
+        return torch.cat([embeddings.float(), self.cosines(centred)], -1)
 
 
 class ConvDecoder(nn.Module):
@@ -173,10 +168,10 @@ class ConvDecoder(nn.Module):
         quieten(up)
         nn.init.constant_(up.get_parameter("bias"), kind.background)
         self.cosines = Cosines(image_shape, code) if cosines else None
-        if cosines:
+        if self.cosines is not None:
             quieten(up, START_SHARE)
             if isinstance(self.likelihood, GaussianLikelihood):
-                nn.init.constant_(self.likelihood.log_std, math.log(START_STD))
+                nn.init.constant_(self.likelihood.log_std, math.log(self.cosines.rest))
 
     def forward(self, codes: Tensor) -> Distribution:
         first = self.linear(codes.flatten(0, -2)).unflatten(1, self.first_shape)

@@ -1,10 +1,9 @@
 """The lowest spatial frequencies of a photograph, which need no learning.
 
-Most of what is in a photograph is in its low frequencies: 1,200 of CIFAR-10's 3,072 numbers leave
-4 grey levels of error, and a net that is to learn these 1,200 from a wrong start takes tens of
-thousands of steps. So they can be passed beside the convolutions, which then learn the rest. The
-transform is JPEG's (Wallace 1992): a discrete cosine transform (Ahmed, Natarajan & Rao 1974) of
-brightness and of two differences of the colours.
+Most of what is in a photograph is in its low frequencies, but a net takes tens of thousands of
+steps to learn to keep a thousand of them apart. So they can be passed beside the convolutions,
+which then learn the rest. The transform is JPEG's (Wallace 1992): a discrete cosine transform
+(Ahmed, Natarajan & Rao 1974) of brightness and of two differences of the colours.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from torch import Tensor, nn
 
 from km_rl.errors import InputError
 
-CODE_STD = 2.0
-"""About how far two photographs lie apart in each number: twenty times a code's usual noise."""
+LENGTH = 4.0
+"""Most numbers have stds from 1 to 3 so, ten to thirty times a code's usual noise."""
 
 COLOURS = {1: [[1.0]], 3: [[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [1.0, -2.0, 1.0]]}
 """By the channels of an image: what is transformed, up to length."""
@@ -29,17 +28,24 @@ CONTRAST = (13.0, 4.5, 2.6)
 FALL = 1.5
 """Stds fall with the frequency r as (1 + r)^-FALL (the spectra of natural images: Field 1987)."""
 
+GREY_LEVEL = 1 / 256
+
 
 class Cosines(nn.Module):
-    r"""The ``count`` cosines of an image of which most is expected, each scaled to one std.
+    r"""The ``count`` cosines of an image that vary most, as the numbers of a code.
 
     With orthonormal rows c_i and expected stds s_i a number is
-    :math:`a_i = \text{CODE\_STD} \cdot c_i^T x / s_i`, and back
-    :math:`x = \sum_i c_i s_i a_i / \text{CODE\_STD}`. Nothing is trained or saved.
+    :math:`a_i = \ell\, c_i^T x / \sqrt{s_i}` with :math:`\ell` = ``LENGTH``, and back
+    :math:`x = \sum_i c_i \sqrt{s_i}\, a_i / \ell`. Of all powers of s_i it is the root by which a
+    noise that is alike in all numbers harms the image least. Nothing is trained or saved.
 
     Args:
         image_shape: (channels, height, width), of one channel or red, green and blue.
         count: at most as many as the image has values.
+
+    Attributes:
+        stds: expected of the numbers, with shape (count,).
+        rest: expected std of what a pixel has besides.
 
     Raises:
         InputError: two channels or more than three, or a larger count.
@@ -66,10 +72,15 @@ class Cosines(nn.Module):
         stds = torch.tensor(CONTRAST[:channels])[:, None, None] * (1 + r) ** -FALL
         kept = stds.flatten().argsort(descending=True, stable=True)[:count]
         basis = rows.flatten(3).flatten(0, 2)[kept].float()
-        scale = stds.flatten()[kept, None] / CODE_STD
+        scale = stds.flatten()[kept, None].sqrt() / LENGTH
+        variances = stds.flatten().square()
+        missing = (variances.sum() - variances[kept].sum()) / len(variances)
+        self.rest = missing.clamp(min=GREY_LEVEL**2).sqrt().item()
         self.image_shape = tuple(image_shape)
         self.analysis: Tensor
         self.synthesis: Tensor
+        self.stds: Tensor
+        self.register_buffer("stds", (stds.flatten()[kept].sqrt() * LENGTH), persistent=False)
         self.register_buffer("analysis", (basis / scale).mT.contiguous(), persistent=False)
         self.register_buffer("synthesis", basis * scale, persistent=False)
 
@@ -77,6 +88,15 @@ class Cosines(nn.Module):
         """The numbers of images less their middle grey."""
         with torch.autocast(images.device.type, enabled=False):
             return images.float().flatten(-3) @ self.analysis
+
+    def gain(self, noise_var: float) -> Float[Tensor, " N"]:
+        r"""How far a number known to ``noise_var`` is moved by seeing the image: Bayes' rule.
+
+        The image tells a_i to a variance of :math:`\ell^2 \sigma_x^2 / s_i`, with ``rest`` for
+        :math:`\sigma_x`.
+        """
+        told = LENGTH**4 * self.rest**2 / self.stds.square()
+        return noise_var / (noise_var + told)
 
     def images(self, numbers: Float[Tensor, "*B N"]) -> Float[Tensor, "*B C H W"]:
         """What they add to the middle grey."""

@@ -14,6 +14,10 @@ from km_rl.nn.initial import EMBEDDING_STD, keep_variance
 QUIET = 0.2
 """Share of their means and spreads that Gaussian heads start with."""
 
+ADDED = 0.01
+"""Share of a net's mean that is added to a code that is passed. A wide layer's weights each jitter
+by Adam's step size, which together would blur what is passed."""
+
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     """Two linear layers with a ReLU between: ``[..., inputs] -> [..., outputs]``."""
@@ -34,11 +38,23 @@ class GaussianHead(nn.Module):
 
     The std is ``softplus`` of the second half of the outputs, which starts near ``initial_std``
     for every input; it cannot become zero or negative.
+
+    Args:
+        passes: the inputs end in a code, ``width`` long, and the mean is that code and what the
+            net adds to it.
     """
 
-    def __init__(self, inputs: int, width: int, hidden: int, initial_std: float = 1.0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        hidden: int,
+        initial_std: float = 1.0,
+        passes: bool = False,
+    ) -> None:
         super().__init__()
         self.net = mlp(inputs, hidden, 2 * width)
+        self.passes = passes
         with torch.no_grad():
             self.first.weight /= EMBEDDING_STD
             self.last.weight *= QUIET
@@ -80,7 +96,25 @@ class GaussianHead(nn.Module):
         self.last.weight[:width, : 2 * width] += torch.cat([eye, -eye], 1)
         return self
 
+    @torch.no_grad()
+    def start_between(self, gain: Tensor) -> GaussianHead:
+        """As `start_as_identity`, but ``gain`` (width,) of the way to the ``width`` inputs before.
+
+        That is Bayes' rule where these tell of the same thing, as a photograph's cosines do.
+        """
+        width = len(gain)
+        self.start_as_identity()
+        ways = torch.diag(gain)
+        self.first.weight[:, -2 * width : -width] = 0
+        self.first.weight[: 2 * width, -2 * width : -width] = torch.cat([ways, -ways])
+        self.first.weight[: 2 * width, -width:] -= torch.cat([ways, -ways])
+        std = softplus(self.last.bias[width:]) * (1 - gain).sqrt()
+        self.last.bias[width:] = std.expm1().log()
+        return self
+
     def forward(self, inputs: Tensor) -> Independent:
         """Return the Gaussian, in float32 also under autocast."""
         mean, raw = self.net(inputs).float().chunk(2, dim=-1)
+        if self.passes:
+            mean = inputs[..., -mean.shape[-1] :].float() + ADDED * mean
         return normal(mean, softplus(raw) + 1e-4)

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from km_rl.baselines.vae import VAE
 from km_rl.core.machine import KanervaMachine
 from km_rl.errors import InputError
-from km_rl.nn.cosines import CODE_STD, CONTRAST, FALL, Cosines
+from km_rl.nn.cosines import CONTRAST, FALL, LENGTH, Cosines
 
 COLOUR = (3, 8, 12)
 IMAGES = torch.rand(2, 5, *COLOUR, generator=torch.Generator().manual_seed(0)) - 0.5
@@ -28,7 +28,7 @@ def test_the_numbers_are_scipy_s_cosines_of_brightness_and_colours_scaled() -> N
     )
     r = np.hypot(*np.mgrid[:8, :12])
     scaled = [
-        dctn(plane, axes=(-2, -1), norm="ortho") * CODE_STD * (1 + r) ** FALL / contrast
+        LENGTH * dctn(plane, axes=(-2, -1), norm="ortho") * ((1 + r) ** FALL / contrast) ** 0.5
         for plane, contrast in zip(planes, CONTRAST, strict=True)
     ]
     expected = torch.from_numpy(np.stack(scaled, 2)).flatten(2).sort(-1).values
@@ -54,6 +54,24 @@ def test_the_first_is_brightness_and_a_grey_image_has_no_other() -> None:
     numbers = Cosines(COLOUR, 40)(torch.full(COLOUR, 0.25))
     assert numbers[0] > 0.1
     assert numbers[1:].abs().max() < 1e-4
+
+
+def test_the_gain_is_that_of_bayes_rule_for_a_gaussian_image() -> None:
+    """By the covariance of (a, x) with x = images(a) + rest noise, conditioned on x."""
+    cosines, noise_var = Cosines(COLOUR, 30), 0.01
+    C = cosines.synthesis.double()  # a C is the image
+    covariance = noise_var * C.mT @ C + cosines.rest**2 * torch.eye(C.shape[1])
+    moved = noise_var * C @ torch.linalg.solve(covariance, C.mT)
+    assert_close(moved.diagonal().float(), cosines.gain(noise_var), rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_expected_is_near_what_a_field_of_that_spectrum_has() -> None:
+    """Draw all numbers as expected: the few that are kept miss ``rest`` of a pixel."""
+    every, few = Cosines(COLOUR, 3 * 8 * 12), Cosines(COLOUR, 40)
+    images = every.images(every.stds * torch.randn(2000, 3 * 8 * 12))
+    missed = images - few.images(few(images))
+    assert missed.square().mean().sqrt().item() == pytest.approx(few.rest, rel=0.03)
+    assert_close(few(images).std(0), few.stds, rtol=0.1, atol=0)
 
 
 def test_nothing_of_them_is_trained_or_saved() -> None:
@@ -84,11 +102,12 @@ def test_a_new_model_passes_them_to_its_code(model: type[KanervaMachine | VAE]) 
     """Before any training, a code is near the cosines that its image is made of."""
     torch.manual_seed(0)
     machine = model.build((3, 32, 32), filters=4, likelihood="gaussian", code=30, cosines=True)
-    codes = CODE_STD * torch.randn(2, 8, 30)
-    images = 0.5 + Cosines((3, 32, 32), 30).images(codes)
+    cosines = Cosines((3, 32, 32), 30)
+    codes = 0.1 * cosines.stds * torch.randn(2, 8, 30)
+    images = 0.5 + cosines.images(codes)
     head = machine.q_z if isinstance(machine, VAE) else machine.q_z_write
     found = head(machine.encoder(images)).mean
-    assert (found - codes).square().mean() < 0.1 * codes.square().mean()
+    assert (found - codes).square().mean() < 0.01 * codes.square().mean()
     missed = machine.decoder(codes).mean - images
     assert missed.square().mean() < 0.1 * (images - 0.5).square().mean()
 

@@ -72,3 +72,21 @@ def test_a_head_can_start_with_a_few_sharp_entries() -> None:
     assert spread[:3].min() > 10 * spread[3:].max()
     assert_close(std[:3], torch.full((3,), 0.04), rtol=0.3, atol=0)
     assert_close(std[3:], torch.ones(7), rtol=0.3, atol=0)
+
+
+def test_a_head_can_start_between_its_last_inputs_and_those_before() -> None:
+    gain = torch.tensor([0.0, 0.25, 0.9])
+    head = GaussianHead(10, 3, 16, initial_std=0.1).start_between(gain)
+    others, told, known = (10 * torch.randn(50, n) for n in (4, 3, 3))
+    found = head(torch.cat([0.01 * others, told, known], -1))
+    assert_close(found.mean, torch.lerp(known, told, gain), atol=0.3, rtol=0.05)
+    assert_close(head.last.bias[3:].exp().log1p(), 0.1 * (1 - gain).sqrt(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_head_that_passes_its_last_inputs_adds_little() -> None:
+    head = GaussianHead(10, 3, 16, passes=True)
+    x = torch.randn(50, 10)
+    added = head(x).mean - x[:, -3:]
+    assert 0 < added.abs().max() < 0.1
+    head.last.weight.data.zero_()
+    assert_close(head(x).mean, x[:, -3:])
