@@ -16,6 +16,7 @@ from km_rl.core.elbo import Elbo
 from km_rl.core.linalg import full_precision
 from km_rl.errors import at_least_one
 from km_rl.nn.conv import ConvDecoder, ConvEncoder
+from km_rl.nn.cosines import Cosines
 from km_rl.nn.likelihoods import Likelihood, picture
 from km_rl.nn.mlp import GaussianHead, normal
 from km_rl.nn.weights import SelfDescribing
@@ -41,12 +42,14 @@ class VAE(SelfDescribing):
         super().__init__()
         width: int = encoder.width  # type: ignore[assignment]
         self.encoder, self.decoder = encoder, decoder
-        stds: Tensor | None = None
-        if getattr(encoder, "ends_in_code", False):
-            stds = encoder.cosines.stds  # type: ignore[union-attr, assignment]
-        spread = 1.0 if stds is None else PASSED_STD
-        self.q_z = GaussianHead(width, code, width, spread, passes=stds is not None)
-        self.log_prior_std = None if stds is None else nn.Parameter(stds.log())
+        self.log_prior_std: nn.Parameter | None
+        cosines: Cosines | None = getattr(encoder, "cosines", None)
+        if cosines is None:
+            self.q_z = GaussianHead(width, code, hidden=width)
+            self.log_prior_std = None
+        else:
+            self.q_z = GaussianHead(width, code, width, PASSED_STD, passes=True)
+            self.log_prior_std = nn.Parameter(cosines.stds.log())
         self.code = code
         self.spec: dict[str, Any] = {}
 

@@ -23,6 +23,7 @@ from km_rl.core.linalg import full_precision
 from km_rl.core.memory import Memory, kl_written, sample_written
 from km_rl.core.prior import MemoryPrior
 from km_rl.errors import above_zero, at_least_one
+from km_rl.nn.cosines import Cosines
 from km_rl.nn.mlp import GaussianHead, normal
 
 
@@ -99,13 +100,14 @@ class KanervaMachine(EpisodicModel[Memory]):
         spreads = (noise_var, learn_noise, prior_std)
         self.prior = MemoryPrior(slots, code, *spreads, learn_prior_mean, diagonal_covariance)
         self.q_y = GaussianHead(width, key, width).start_sharp(min(START_DIMS, key), START_STD)
-        passes: bool = getattr(encoder, "ends_in_code", False)
-        self.q_z_write = GaussianHead(width, code, width, noise_var**0.5, passes)
-        self.q_z_read = GaussianHead(width + code, code, 2 * code, noise_var**0.5)
-        if passes:
-            self.q_z_read.start_between(encoder.cosines.gain(noise_var))  # type: ignore[union-attr, operator]
-        else:
+        cosines: Cosines | None = getattr(encoder, "cosines", None)
+        std = noise_var**0.5
+        self.q_z_write = GaussianHead(width, code, width, std, passes=cosines is not None)
+        self.q_z_read = GaussianHead(width + code, code, 2 * code, std)
+        if cosines is None:
             self.q_z_read.start_as_identity()
+        else:
+            self.q_z_read.start_between(cosines.gain(noise_var))
         self.address_noise_std = address_noise_std
         self.key_width = key
 

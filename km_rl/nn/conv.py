@@ -86,9 +86,6 @@ class ConvEncoder(nn.Module):
         width: width of the embedding; the paper has twice the code width.
         likelihood: of the decoder; it says which value of a pixel is seen as 0.
         cosines: so many entries, the last, are the image's cosines and nothing else.
-
-    Attributes:
-        ends_in_code: whether the last entries are a code already, which need only be passed on.
     """
 
     def __init__(
@@ -112,7 +109,6 @@ class ConvEncoder(nn.Module):
         self.image_shape = tuple(image_shape)
         _start(self)
         self.linear.weight.data *= EMBEDDING_STD / UNSCALED_STD
-        self.ends_in_code = cosines > 0
         self.cosines = Cosines(image_shape, cosines) if cosines else None
 
     def forward(self, images: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.fft import dctn
+from torch.distributions import Independent, Normal, kl_divergence
 from torch.testing import assert_close
 
 from km_rl.baselines.vae import VAE
@@ -124,3 +125,17 @@ def test_a_model_with_them_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
         torch.manual_seed(0)
         bounds.append(one(images).bound)
     assert_close(*bounds)
+
+
+def test_an_auto_encoder_that_passes_them_pays_for_codes_by_its_trained_prior() -> None:
+    vae = VAE.build((3, 32, 32), filters=2, likelihood="gaussian", code=20, cosines=True)
+    images = torch.rand(1, 3, 3, 32, 32)
+    found = vae(images).rate_z
+    prior = Independent(Normal(torch.zeros(20), Cosines((3, 32, 32), 20).stds), 1)
+    assert_close(found, kl_divergence(vae.q_z(vae.encoder(images)), prior))
+    vae(images).loss().backward()
+    assert vae.log_prior_std is not None
+    assert vae.log_prior_std.grad is not None
+    weights = -vae.log_weights(images, 400).mean(0)
+    assert_close(weights, vae(images).bound, rtol=0.02, atol=1.0)
+    assert vae.generate(5).shape == (5, 3, 32, 32)
