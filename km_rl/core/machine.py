@@ -102,12 +102,12 @@ class KanervaMachine(EpisodicModel[Memory]):
         self.q_y = GaussianHead(width, key, width).start_sharp(min(START_DIMS, key), START_STD)
         cosines: Cosines | None = getattr(encoder, "cosines", None)
         std = noise_var**0.5
-        self.q_z_write = GaussianHead(width, code, width, std, passes=cosines is not None)
-        self.q_z_read = GaussianHead(width + code, code, 2 * code, std)
-        if cosines is None:
+        passes = cosines is not None
+        gain = None if cosines is None else cosines.gain(noise_var)
+        self.q_z_write = GaussianHead(width, code, width, std, passes)
+        self.q_z_read = GaussianHead(width + code, code, 2 * code, std, passes, gain)
+        if not passes:
             self.q_z_read.start_as_identity()
-        else:
-            self.q_z_read.start_between(cosines.gain(noise_var))
         self.address_noise_std = address_noise_std
         self.key_width = key
 

@@ -42,6 +42,8 @@ class GaussianHead(nn.Module):
     Args:
         passes: the inputs end in a code, ``width`` long, and the mean is that code and what the
             net adds to it.
+        gain: of a head that passes: how far, from 0 to 1 with shape (width,) and trained from
+            there, the mean is moved to the ``width`` inputs before, which tell of the same code.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class GaussianHead(nn.Module):
         hidden: int,
         initial_std: float = 1.0,
         passes: bool = False,
+        gain: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.net = mlp(inputs, hidden, 2 * width)
         self.passes = passes
+        self.raw_gain = None if gain is None else nn.Parameter(gain.logit())
         with torch.no_grad():
             self.first.weight /= EMBEDDING_STD
             self.last.weight *= QUIET
@@ -96,25 +100,15 @@ class GaussianHead(nn.Module):
         self.last.weight[:width, : 2 * width] += torch.cat([eye, -eye], 1)
         return self
 
-    @torch.no_grad()
-    def start_between(self, gain: Tensor) -> GaussianHead:
-        """As `start_as_identity`, but ``gain`` (width,) of the way to the ``width`` inputs before.
-
-        That is Bayes' rule where these tell of the same thing, as a photograph's cosines do.
-        """
-        width = len(gain)
-        self.start_as_identity()
-        ways = torch.diag(gain)
-        self.first.weight[:, -2 * width : -width] = 0
-        self.first.weight[: 2 * width, -2 * width : -width] = torch.cat([ways, -ways])
-        self.first.weight[: 2 * width, -width:] -= torch.cat([ways, -ways])
-        std = softplus(self.last.bias[width:]) * (1 - gain).sqrt()
-        self.last.bias[width:] = std.expm1().log()
-        return self
-
     def forward(self, inputs: Tensor) -> Independent:
         """Return the Gaussian, in float32 also under autocast."""
         mean, raw = self.net(inputs).float().chunk(2, dim=-1)
         if self.passes:
-            mean = inputs[..., -mean.shape[-1] :].float() + ADDED * mean
+            mean = ADDED * mean + self._passed(inputs.float(), mean.shape[-1])
         return normal(mean, softplus(raw) + 1e-4)
+
+    def _passed(self, inputs: Tensor, width: int) -> Tensor:
+        code = inputs[..., -width:]
+        if self.raw_gain is None:
+            return code
+        return torch.lerp(code, inputs[..., -2 * width : -width], self.raw_gain.sigmoid())
