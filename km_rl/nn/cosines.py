@@ -29,6 +29,7 @@ FALL = 1.5
 """Stds fall with the frequency r as (1 + r)^-FALL (the spectra of natural images: Field 1987)."""
 
 GREY_LEVEL = 1 / 256
+"""The least std that is expected of what a pixel has besides."""
 
 
 class Cosines(nn.Module):
