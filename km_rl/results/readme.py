@@ -228,10 +228,11 @@ def _provenance(rows: Sequence[Row]) -> str:
     for (seeds, hardware, commit), labels in made.items():
         whose = f"{', '.join(dict.fromkeys(labels))}: " if len(made) > 1 else ""
         told.append(f"{whose}{seeds}, {hardware}, commit {commit}.")
-    return f"{' '.join(told)}\n\n{_folded([row.command for row in rows])}"
+    return f"{' '.join(told)}\n\n{folded([row.command for row in rows])}"
 
 
-def _folded(made: Sequence[str]) -> str:
+def folded(made: Sequence[str]) -> str:
+    """Commands folded up, each once; several are joined by ``&&`` where one row needs them all."""
     kept = told_once(made)
     words = " ".join(kept).split()
     short = ["0..2 for 0, 1 and 2, a command each"] * any(".." in word for word in words)

@@ -262,8 +262,12 @@ def _joined(joiner: str, facts: Iterable[str]) -> str:
 
 
 def _command(scored: Sequence[Scored], place: str) -> str:
-    """The command for all seeds; the first one's where they differ in more than the seed."""
-    words = [bare(_about(one, "command")) for one in scored]
-    seeds = [one.seed for one in scored] if len(set(map(tuple, words))) == 1 else [scored[0].seed]
+    """The commands of all seeds: one, if they differ in nothing else but the order of flags."""
     where = [] if place == "runs" else ["--run-dir", place]
-    return shlex.join([*words[0], *where, "--seed", span(seeds)])
+    same: dict[tuple[str, ...], tuple[list[str], list[int]]] = {}
+    for one in scored:
+        words = bare(_about(one, "command"))
+        flags = tuple(sorted(shlex.join(words).split(" --")))
+        same.setdefault(flags, (words, []))[1].append(one.seed)
+    made = (shlex.join([*words, *where, "--seed", span(seeds)]) for words, seeds in same.values())
+    return " && ".join(made)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from km_rl.errors import written_beside
-from km_rl.results.claims import CLAIMS, Claim, NotMeasured, Numbers
-from km_rl.results.summary import Row, told_once
+from km_rl.results.claims import CLAIMS, HOLDS, NOT, PARTLY, Finding, NotMeasured, Numbers
+from km_rl.results.readme import folded
+from km_rl.results.summary import Row
 
-ALWAYS = ("omniglot-images-dynamic", "strokes")
-"""Experiments that are shown even where nothing was measured."""
 OURS = "-full-bound"
 """How the names of experiments end that are trained for another bound than the paper's, and so say
 nothing about its claims."""
@@ -27,10 +28,36 @@ COMMANDS = {
 """What measures an experiment."""
 LEAD = """# Does it hold?
 
-The claims of Wu et al. (2018) on each data set, decided from [`summary.csv`](summary.csv) by the
-rules at the end; `python scripts/results.py --tables` writes this page. Figures are of the first
-seed, curves of all seeds lie beside them as CSV.
+The claims of Wu et al. (2018), decided from [`summary.csv`](summary.csv) by the rules at the end;
+`python scripts/results.py --tables` writes this page. Each is told here by the experiment that
+decides most of them; elsewhere counts what the others say, which follow, each with its commands.
+Figures are of the first seed, curves of all seeds lie beside them as CSV.
 """
+
+
+class Decided(NamedTuple):
+    """A claim that an experiment decides.
+
+    Attributes:
+        found: verdict and numbers.
+        figure: a link to it; nothing where it was not kept.
+        seeds: how many, from the fewest to the most of the numbers' rows.
+        commands: what made the numbers.
+    """
+
+    found: Finding
+    figure: str
+    seeds: str
+    commands: tuple[str, ...]
+
+    @property
+    def cells(self) -> list[str]:
+        """What the table says, but for the claim."""
+        return [f"**{self.found.verdict}**", self.found.numbers, self.figure, self.seeds]
+
+
+Verdicts = Mapping[int, Decided]
+"""By the number of the claim, from 1, those that an experiment decides."""
 
 
 def write_verdicts(folder: str | Path, rows: Sequence[Row]) -> Path:
@@ -42,52 +69,76 @@ def write_verdicts(folder: str | Path, rows: Sequence[Row]) -> Path:
 
 
 def verdicts(folder: Path, rows: Sequence[Row]) -> str:
-    """The page: a section for each experiment, then the rules."""
-    rules = [f"{n}. **{one.said}:** {one.rule}." for n, one in enumerate(CLAIMS, start=1)]
-    shown = list(_experiments(rows))
-    sections = [_section(folder, rows, one) for one in shown]
+    """The page: every claim once, a section for each experiment, the rules."""
+    found = sorted(_experiments(folder, rows), key=lambda one: (-len(one[1]), one[0]))
+    sections = [_section(experiment, decided) for experiment, decided in found]
     missing = [
         f"Nothing is measured yet on {one}: `{command}`.\n"
         for one, command in COMMANDS.items()
-        if one not in (*shown, "debug")
+        if one not in (*dict(found), "debug")
     ]
-    return "\n".join([LEAD, *sections, *missing, "## The rules\n", *rules, ""])
+    rules = [f"{n}. **{one.said}:** {one.rule}." for n, one in enumerate(CLAIMS, start=1)]
+    return "\n".join([LEAD, _glance(found), *sections, *missing, "## The rules\n", *rules, ""])
 
 
-def _experiments(rows: Sequence[Row]) -> Iterator[str]:
-    names = {row.experiment for row in rows}
-    yield from ALWAYS
-    for name in sorted(names - {*ALWAYS}):
-        if f"{name}-capacity" in names and not name.endswith(OURS):
-            yield name
+def _experiments(folder: Path, rows: Sequence[Row]) -> Iterator[tuple[str, Verdicts]]:
+    """Those that decide any claim, by name."""
+    for experiment in dict.fromkeys(row.experiment for row in rows):
+        if experiment.endswith(OURS):
+            continue
+        if decided := _decided(folder, rows, experiment):
+            yield experiment, decided
 
 
-def _section(folder: Path, rows: Sequence[Row], experiment: str) -> str:
-    lines, made = [], []
+def _decided(folder: Path, rows: Sequence[Row], experiment: str) -> Verdicts:
+    decided = {}
     for number, claim in enumerate(CLAIMS, start=1):
-        line, commands = _line(folder, rows, experiment, claim)
-        lines.append([f"{number}. {claim.said}", *line])
-        made += [f"- {number}: {' and '.join(f'`{one}`' for one in commands)}"] if commands else []
-    head = ["claim", "verdict", "numbers", "figure", "seeds"]
-    table = [f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *lines]]
-    parts = [f"## {experiment}\n", *table, ""]
-    return "\n".join([*parts, *(["Made by\n", *made, ""] if made else [])])
+        numbers = Numbers(rows, experiment)
+        try:
+            found = claim.judge(numbers)
+        except NotMeasured:
+            continue
+        seeds = sorted({row.seeds for row in numbers.used})
+        decided[number] = Decided(
+            found,
+            _figure(folder, experiment, claim.figure),
+            str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}",
+            tuple(row.command for row in numbers.used),
+        )
+    return decided
 
 
-def _line(
-    folder: Path, rows: Sequence[Row], experiment: str, claim: Claim
-) -> tuple[list[str], list[str]]:
-    """Verdict, numbers, figure and seeds; and the commands behind them."""
-    numbers = Numbers(rows, experiment)
-    try:
-        found = claim.judge(numbers)
-    except NotMeasured:
-        return ["not measured", f"`{command_for(experiment)}`", "", ""], []
-    seeds = sorted({row.seeds for row in numbers.used})
-    commands = told_once(row.command for row in numbers.used)
-    told = [f"**{found.verdict}**", found.numbers, _figure(folder, experiment, claim.figure)]
-    span = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    return [*told, span], commands
+def _glance(found: Sequence[tuple[str, Verdicts]]) -> str:
+    """A line for each claim, from the first experiment that decides it."""
+    lines = []
+    for number, claim in enumerate(CLAIMS, start=1):
+        told = [(name, decided[number]) for name, decided in found if number in decided]
+        cells = ["not measured", "", "", "", ""]
+        if told:
+            name, one = told[0]
+            cells = [*one.cells, f"[{name}](#{name})"]
+        counts = Counter(other.found.verdict for _, other in told[1:])
+        elsewhere = [f"{v} {counts[v]}" for v in (HOLDS, PARTLY, NOT) if counts[v]]
+        lines.append([f"{number}. {claim.said}", *cells, ", ".join(elsewhere)])
+    return _table(["claim", "verdict", "numbers", "figure", "seeds", "on", "elsewhere"], lines)
+
+
+def _section(experiment: str, decided: Verdicts) -> str:
+    """What one experiment says: a line for each claim it decides, the others, the commands."""
+    lines = [[f"{n}. {CLAIMS[n - 1].said}", *one.cells] for n, one in decided.items()]
+    parts = [
+        f"## {experiment}\n",
+        _table(["claim", "verdict", "numbers", "figure", "seeds"], lines),
+    ]
+    if rest := [str(n) for n in range(1, len(CLAIMS) + 1) if n not in decided]:
+        parts.append(f"Not measured: {', '.join(rest)}. `{command_for(experiment)}` does.\n")
+    made = [command for one in decided.values() for command in one.commands]
+    return "\n".join([*parts, folded(made), ""])
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join([*(f"| {' | '.join(cells)} |" for cells in rows), ""])
 
 
 def _figure(folder: Path, experiment: str, name: str) -> str:

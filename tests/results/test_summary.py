@@ -101,17 +101,24 @@ def test_the_command_holds_for_all_seeds_and_on_any_machine(runs: list[Path]) ->
 
 
 @pytest.mark.parametrize(
-    ("seeds", "tail", "span"),
-    [([3], "", "3"), ([1, 4], "", "1,4"), ([2, 1], "--steps=9", "1"), ([0, 1, 2], "", "0..2")],
+    ("flags", "commands"),
+    [
+        ({3: ""}, ["--seed 3"]),
+        ({1: "", 4: ""}, ["--seed 1,4"]),
+        ({0: "", 1: "", 2: ""}, ["--seed 0..2"]),
+        ({0: "--steps 9 --k 2", 1: "--k 2 --steps 9"}, ["--steps 9 --k 2 --seed 0..1"]),
+        ({2: "", 1: "--k=9", 3: ""}, ["--k=9 --seed 1", "--seed 2..3"]),
+    ],
 )
-def test_seeds_in_the_command(tmp_path: Path, seeds: list[int], tail: str, span: str) -> None:
+def test_seeds_in_the_command(tmp_path: Path, flags: dict[int, str], commands: list[str]) -> None:
     made = []
-    for seed in seeds:
-        own = f"{command('vae', seed)} --run_dir=/tmp {tail if seed == 1 else ''}"
-        made.append(trained(tmp_path, "vae", seed, about={"command": own}))
+    for seed, own in flags.items():
+        about = {"command": f"{command('vae', seed)} --run_dir=/tmp {own}"}
+        made.append(trained(tmp_path, "vae", seed, about=about))
         evaluated(made[-1], [entry(str(made[-1]), 1.0)])
     made_by = recorded(made)["vae", "bound_nats"].command
-    assert made_by.endswith(" ".join(["--data-dir DIR", *tail.split(), "--seed", span]))
+    script = "python scripts/train_generative.py --model vae --data-dir DIR"
+    assert made_by == " && ".join(f"{script} {own}" for own in commands)
 
 
 def test_several_commits_and_machines(runs: list[Path], tmp_path: Path) -> None:
