@@ -24,6 +24,7 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.exhibit import Point
 from km_rl.evaluate.report import PICTURES
+from km_rl.evaluate.runs import ADDED
 from km_rl.results.scored import Logged, Scored
 
 RUNS = "runs.jsonl"
@@ -64,7 +65,8 @@ def _kept(
     exhibits: Mapping[tuple[str, int], dict[str, list[Any]]],
 ) -> Scored:
     setting, seed, name = line["setting"], line["seed"], line["name"]
-    run = f"{name}, which is recorded", name, line["kind"], setting, seed, line["config"]
+    config = {**ADDED, **line["config"]}
+    run = f"{name}, which is recorded", name, line["kind"], setting, seed, config
     of = line["numbers"], exhibits.get((setting, seed), {}), line["limit"], line["commit"]
     return Scored(*run, curves.get(seed, []), *of)
 

@@ -422,6 +422,20 @@ def test_what_was_recorded_before_runs_were_kept_stays(runs: list[Path], tmp_pat
     assert (place / "km.csv").read_bytes() == before
 
 
+def test_a_run_recorded_before_a_setting_was_added_has_its_usual_value(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    recorded(runs)
+    kept = tmp_path / "results" / "strokes" / RUNS
+    lines = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert all(line["config"].pop("cosines") is False for line in lines)
+    kept.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    more = trained(tmp_path, "km", 2, cosines=False)
+    evaluated(more, [entry(str(more), 70.0)])
+    assert recorded([more])["km", "bound_nats"].seeds == 3
+    assert '"cosines": false' in kept.read_text()
+
+
 def test_one_process_records_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("km_rl.results.summary.WAIT", 0.1)
     with (
