@@ -83,7 +83,8 @@ class FewShot(SelfDescribing):
         Raises:
             InputError: fewer than two tasks, tasks of different shapes, or fewer pairs in half of
                 one's episodes than the recipe asks for.
-            NonFiniteError: a memory holds NaN or infinity, as with too large a step size.
+            NonFiniteError: the loss, its gradient or a memory holds NaN or infinity, as with too
+                large a step size.
         """
         recipe = recipe or MetaRecipe()
         tasks = tasks if isinstance(tasks, Tasks) else Tasks(tasks)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from km_rl.errors import InputError, above_zero, at_least_one
+from km_rl.errors import InputError, NonFiniteError, above_zero, at_least_one
 from km_rl.rl.tasks import Episode, Tasks
 
 if TYPE_CHECKING:
@@ -99,14 +99,24 @@ class MetaTraining:
         self.generator = torch.Generator().manual_seed(recipe.seed)
 
     def step(self) -> float:
-        """One gradient step; the loss in nats before it."""
+        """One gradient step; the loss in nats before it.
+
+        Raises:
+            NonFiniteError: it, its gradient or a memory holds NaN or infinity; nothing is changed.
+        """
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
         loss_of = negative_log_likelihood if self.model.generative else cross_entropy
         loss = loss_of(self.model, self._episode(), self.recipe)
         self.optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        if not torch.stack([loss.detach(), norm]).isfinite().all():
+            raise NonFiniteError(
+                f"Stopped at step {self.steps + 1}: the loss is {loss:.3g} and its gradient "
+                f"{norm:.3g} long where finite numbers are expected: train again with a lower "
+                f"learning rate."
+            )
         self.optimiser.step()
         self.steps += 1
         return float(loss.detach())

@@ -23,9 +23,10 @@ from agents.few_shot.scores import (
 from agents.few_shot.settings import SETTINGS, build
 from envs.make import make_vec
 from envs.tasks import Family, load_family
-from km_rl.errors import InputError
+from km_rl.errors import InputError, NonFiniteError
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.meta import MetaDiscriminator
+from km_rl.rl.meta_training import MetaRecipe, MetaTraining
 from km_rl.rl.tasks import Tasks
 
 RIVALS: dict[str, FewShot] = {
@@ -206,3 +207,14 @@ def test_an_agent_that_the_task_pays_is_told_nothing_of_an_expert(
     again = by_true_reward(family, case, 4096, 0)
     assert again.returns.values == learned.returns.values
     assert by_true_reward(family, case, 4096, 1).returns.values != learned.returns.values
+
+
+def test_a_training_that_runs_away_is_stopped(family: Family) -> None:
+    recipe = MetaRecipe(2, 2, most_pairs=16, policy_pairs=16, query_pairs=16, learning_rate=1e30)
+    training = MetaTraining(DeepSet(2, 2, 12), Tasks(family.train), recipe)
+    training.step()
+    before = [parameter.clone() for parameter in training.model.parameters()]
+    with pytest.raises(NonFiniteError, match=r"at step 2: the loss is nan .* lower learning rate"):
+        training.step()
+    assert training.steps == 1
+    assert all(map(torch.equal, before, training.model.parameters()))
