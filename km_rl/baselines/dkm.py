@@ -20,12 +20,12 @@ from torch.distributions import Independent, kl_divergence
 from km_rl.core.addressing import least_squares_address
 from km_rl.core.elbo import Elbo
 from km_rl.core.episodic import EpisodicModel
-from km_rl.core.linalg import full_precision
 from km_rl.core.memory import Memory, kl_written, sample_written
 from km_rl.core.prior import MemoryPrior
 from km_rl.errors import above_zero, at_least_one
 from km_rl.nn.initial import EMBEDDING_STD
 from km_rl.nn.mlp import mlp, normal
+from km_rl.nn.precision import full_precision
 
 
 class AutoEncodingElbo(Elbo):

@@ -32,11 +32,11 @@ from km_rl.baselines.dnc_memory import Lookup, Slots
 from km_rl.core.addressing import START_DIMS, START_STD, look_at_few
 from km_rl.core.elbo import Elbo
 from km_rl.core.episodic import EpisodicModel
-from km_rl.core.linalg import full_precision
 from km_rl.core.machine import Reading
 from km_rl.errors import above_zero, at_least_one
 from km_rl.nn.initial import EMBEDDING_STD, quieten
 from km_rl.nn.mlp import GaussianHead, mlp, normal
+from km_rl.nn.precision import full_precision
 
 Hidden = tuple[Tensor, Tensor]
 

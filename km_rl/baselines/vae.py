@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.distributions import Independent, kl_divergence
 
 from km_rl.core.elbo import Elbo
-from km_rl.core.linalg import full_precision
 from km_rl.errors import at_least_one
 from km_rl.nn.conv import ConvDecoder, ConvEncoder
 from km_rl.nn.cosines import Cosines
 from km_rl.nn.likelihoods import Likelihood, picture
 from km_rl.nn.mlp import GaussianHead, normal
+from km_rl.nn.precision import full_precision
 from km_rl.nn.weights import SelfDescribing
 
 PASSED_STD = 0.1

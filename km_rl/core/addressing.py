@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from km_rl.core.linalg import cholesky, full_precision
+from km_rl.core.linalg import cholesky
 from km_rl.nn.mlp import mlp
+from km_rl.nn.precision import full_precision
 
 START_DIMS = 4
 """Entries of y that say something when training starts, the others being N(0, 1) noise."""

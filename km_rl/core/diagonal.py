@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from km_rl.core.linalg import full_precision
 from km_rl.core.memory import Memory
+from km_rl.nn.precision import full_precision
 
 
 class DiagonalMemory(Memory):

@@ -1,4 +1,4 @@
-"""Numerical safety for the whole floor: one Cholesky factor, and no half precision."""
+"""Numerical safety for the whole floor: one Cholesky factor."""
 
 from __future__ import annotations
 
@@ -15,11 +15,6 @@ JITTERS = (1e-7, 1e-6, 1e-5, 1e-4)
 
 class NotPositiveDefiniteError(NonFiniteError):
     """A covariance was not positive definite, not even with the largest jitter tried."""
-
-
-def full_precision(like: Tensor) -> torch.autocast:
-    """A context in which mixed precision is off on the device of ``like``."""
-    return torch.autocast(like.device.type, enabled=False)
 
 
 def cholesky(A: Float[Tensor, "*B N N"]) -> Float[Tensor, "*B N N"]:

@@ -19,12 +19,12 @@ from km_rl.core.addressing import START_DIMS, START_STD, Addressing
 from km_rl.core.diagonal import DiagonalMemory
 from km_rl.core.elbo import Elbo
 from km_rl.core.episodic import EpisodicModel
-from km_rl.core.linalg import full_precision
 from km_rl.core.memory import Memory, kl_written, sample_written
 from km_rl.core.prior import MemoryPrior
 from km_rl.errors import above_zero, at_least_one
 from km_rl.nn.cosines import Cosines
 from km_rl.nn.mlp import GaussianHead, normal
+from km_rl.nn.precision import full_precision
 
 
 class Reading(NamedTuple):

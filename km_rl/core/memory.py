@@ -23,7 +23,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from km_rl.core.linalg import cholesky, full_precision, log_det
+from km_rl.core.linalg import cholesky, log_det
+from km_rl.nn.precision import full_precision
 
 CHUNK = 128
 """Items conditioned on at once: a longer episode is written in turns, which is the same thing."""

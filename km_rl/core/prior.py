@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from km_rl.core.diagonal import DiagonalMemory
-from km_rl.core.linalg import full_precision
 from km_rl.core.memory import Memory
+from km_rl.nn.precision import full_precision
 
 
 class MemoryPrior(nn.Module):

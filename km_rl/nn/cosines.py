@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from km_rl.errors import InputError
+from km_rl.nn.precision import full_precision
 
 LENGTH = 4.0
 """Most numbers have stds from 1 to 3 so, ten to thirty times a code's usual noise."""
@@ -87,7 +88,7 @@ class Cosines(nn.Module):
 
     def forward(self, images: Float[Tensor, "*B C H W"]) -> Float[Tensor, "*B N"]:
         """The numbers of images less their middle grey."""
-        with torch.autocast(images.device.type, enabled=False):
+        with full_precision(images):
             return images.float().flatten(-3) @ self.analysis
 
     def gain(self, noise_var: float) -> Float[Tensor, " N"]:
@@ -101,7 +102,7 @@ class Cosines(nn.Module):
 
     def images(self, numbers: Float[Tensor, "*B N"]) -> Float[Tensor, "*B C H W"]:
         """What they add to the middle grey."""
-        with torch.autocast(numbers.device.type, enabled=False):
+        with full_precision(numbers):
             return (numbers.float() @ self.synthesis).unflatten(-1, self.image_shape)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from km_rl.core.linalg import JITTERS, NotPositiveDefiniteError, cholesky, full_precision, log_det
+from km_rl.core.linalg import JITTERS, NotPositiveDefiniteError, cholesky, log_det
 
 
 def covariance(n: int, batch: tuple[int, ...] = ()) -> Tensor:
@@ -69,11 +69,3 @@ def test_gradients_pass_through_the_jitter() -> None:
         log_det(cholesky(root @ root.mT - 1e-9 * eye)).backward()
     assert root.grad is not None
     assert root.grad.isfinite().all()
-
-
-def test_full_precision_turns_autocast_off() -> None:
-    x = torch.randn(4, 4)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert (x @ x).dtype == torch.bfloat16
-        with full_precision(x):
-            assert (x @ x).dtype == torch.float32

@@ -1,0 +1,11 @@
+"""Where numbers need all their digits, also while a net is trained in half of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """A context in which mixed precision is off on the device of ``like``."""
+    return torch.autocast(like.device.type, enabled=False)
