@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from km_rl.core.elbo import Elbo
 from km_rl.errors import InputError, at_least_one
 from km_rl.nn.conv import ConvDecoder, ConvEncoder
+from km_rl.nn.cosines import BESIDE
 from km_rl.nn.likelihoods import Likelihood, picture
 from km_rl.nn.weights import SelfDescribing
 
@@ -56,7 +57,8 @@ class EpisodicModel(SelfDescribing, Generic[State]):
         ``cosines`` passes the lowest frequencies beside them, see `km_rl.nn.cosines`.
         """
         at_least_one(filters=filters, slots=slots, code=code)
-        encoder = ConvEncoder(image_shape, filters, 2 * code, likelihood, code if cosines else 0)
+        width = BESIDE if cosines else 2 * code
+        encoder = ConvEncoder(image_shape, filters, width, likelihood, code if cosines else 0)
         decoder = ConvDecoder(code, image_shape, filters, likelihood, cosines)
         sizes = {"slots": slots, "code": code, **options}
         model = cls(encoder, decoder, **sizes)

@@ -99,15 +99,17 @@ class KanervaMachine(EpisodicModel[Memory]):
         self.addressing = Addressing(slots, key)
         spreads = (noise_var, learn_noise, prior_std)
         self.prior = MemoryPrior(slots, code, *spreads, learn_prior_mean, diagonal_covariance)
-        self.q_y = GaussianHead(width, key, width).start_sharp(min(START_DIMS, key), START_STD)
-        cosines: Cosines | None = getattr(encoder, "cosines", None)
         std = noise_var**0.5
-        passes = cosines is not None
-        gain = None if cosines is None else cosines.gain(noise_var)
-        self.q_z_write = GaussianHead(width, code, width, std, passes)
-        self.q_z_read = GaussianHead(width + code, code, 2 * code, std, passes, gain)
-        if not passes:
-            self.q_z_read.start_as_identity()
+        cosines: Cosines | None = getattr(encoder, "cosines", None)
+        learned: int = getattr(encoder, "learned", width)
+        self.q_y = GaussianHead(width, key, learned).start_sharp(min(START_DIMS, key), START_STD)
+        if cosines is None:
+            self.q_z_write = GaussianHead(width, code, width, std)
+            self.q_z_read = GaussianHead(width + code, code, 2 * code, std).start_as_identity()
+        else:
+            gain = cosines.gain(noise_var)
+            self.q_z_write = GaussianHead(width, code, learned, std, passes=True)
+            self.q_z_read = GaussianHead(width + code, code, learned, std, passes=True, gain=gain)
         self.address_noise_std = address_noise_std
         self.key_width = key
 

@@ -78,14 +78,18 @@ def _channels_last(*blocks: nn.Module) -> nn.Sequential:
 
 
 class ConvEncoder(nn.Module):
-    """Images ``[..., channels, H, W]`` to embeddings ``[..., width]``.
+    """Images ``[..., channels, H, W]`` to embeddings ``[..., width + cosines]``.
 
     Args:
         image_shape: (channels, height, width).
         filters: filters in every convolution; the paper has 16 for Omniglot, 32 for CIFAR-10.
-        width: width of the embedding; the paper has twice the code width.
+        width: of what the convolutions say; the paper has twice the code width.
         likelihood: of the decoder; it says which value of a pixel is seen as 0.
-        cosines: so many entries, the last, are the image's cosines and nothing else.
+        cosines: so many of the image's cosines come after that.
+
+    Attributes:
+        width: of the whole embedding.
+        learned: entries of it that the convolutions say.
     """
 
     def __init__(
@@ -104,8 +108,8 @@ class ConvEncoder(nn.Module):
             blocks += [nn.Conv2d(inputs, filters, 4, 2, 1), nn.ReLU(), ResidualBlock(filters)]
         flat = filters * _sizes(height)[-1] * _sizes(breadth)[-1]
         self.blocks = _channels_last(*blocks)
-        self.linear = nn.Linear(flat, width - cosines)
-        self.width = width
+        self.linear = nn.Linear(flat, width)
+        self.width, self.learned = width + cosines, width
         self.image_shape = tuple(image_shape)
         _start(self)
         self.linear.weight.data *= EMBEDDING_STD / UNSCALED_STD

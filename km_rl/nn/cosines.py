@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from km_rl.errors import InputError
 from km_rl.nn.precision import full_precision
 
+BESIDE = 400
+"""Entries of an embedding that tell of the rest, as many as the paper has of photographs."""
+
 LENGTH = 4.0
 """Most numbers have stds from 1 to 3 so, ten to thirty times a code's usual noise."""
 

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from km_rl.baselines.vae import VAE
 from km_rl.core.machine import KanervaMachine
 from km_rl.errors import InputError
-from km_rl.nn.cosines import CONTRAST, FALL, LENGTH, Cosines
+from km_rl.nn.cosines import BESIDE, CONTRAST, FALL, LENGTH, Cosines
 
 COLOUR = (3, 8, 12)
 IMAGES = torch.rand(2, 5, *COLOUR, generator=torch.Generator().manual_seed(0)) - 0.5
@@ -111,6 +111,14 @@ def test_a_new_model_passes_them_to_its_code(model: type[KanervaMachine | VAE]) 
     assert (found - codes).square().mean() < 0.01 * codes.square().mean()
     missed = machine.decoder(codes).mean - images
     assert missed.square().mean() < 0.1 * (images - 0.5).square().mean()
+
+
+def test_nets_are_no_wider_for_more_of_them() -> None:
+    machine = KanervaMachine.build((3, 32, 32), 2, "gaussian", code=900, cosines=True)
+    vae = VAE.build((3, 32, 32), 2, "gaussian", code=900, cosines=True)
+    assert machine.encoder.width == vae.encoder.width == BESIDE + 900
+    heads = (machine.q_y, machine.q_z_write, machine.q_z_read, vae.q_z)
+    assert [head.first.out_features for head in heads] == 4 * [BESIDE]
 
 
 def test_a_model_with_them_is_loaded_as_it_was_saved(tmp_path: Path) -> None:
