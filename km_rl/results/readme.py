@@ -214,20 +214,22 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> st
 
 
 def _provenance(rows: Sequence[Row]) -> str:
-    """Seeds, hardware and commit, for each setting where they are not the same; the commands."""
-    made: dict[tuple[str, str, str], list[str]] = {}
+    """Seeds, hardware and commits, for each setting where they are not the same; the commands."""
+    commits: dict[tuple[str, int, str], list[str]] = {}
     for row in rows:
-        seeds = "1 seed" if row.seeds == 1 else f"{row.seeds} seeds"
-        commit = "+".join(f"`{_short(one)}`" for one in row.commit.split("+"))
-        made.setdefault((seeds, row.hardware, commit), []).append(
-            LABELS.get(row.setting, row.setting)
-        )
+        one = LABELS.get(row.setting, row.setting), row.seeds, row.hardware
+        commits.setdefault(one, []).extend(row.commit.split("+"))
+    made: dict[tuple[str, str, str], list[str]] = {}
+    for (label, seeds, hardware), some in commits.items():
+        number = "1 seed" if seeds == 1 else f"{seeds} seeds"
+        joined = "+".join(f"`{_short(commit)}`" for commit in dict.fromkeys(some))
+        made.setdefault((number, hardware, joined), []).append(label)
     told = []
     if any(row.low is not None and not row.metric.startswith("return") for row in rows):
         told.append("± is half the 95% interval over seeds (Student's t).")
-    for (seeds, hardware, commit), labels in made.items():
-        whose = f"{', '.join(dict.fromkeys(labels))}: " if len(made) > 1 else ""
-        told.append(f"{whose}{seeds}, {hardware}, commit {commit}.")
+    for (number, hardware, joined), labels in made.items():
+        whose = f"{', '.join(labels)}: " if len(made) > 1 else ""
+        told.append(f"{whose}{number}, {hardware}, commit {joined}.")
     return f"{' '.join(told)}\n\n{folded([row.command for row in rows])}"
 
 
