@@ -34,7 +34,7 @@ class Args:
     experiment: str | None = None
     """Its name; by default data set, split and binarisation."""
     ablations: bool = False
-    """They are machines that differ in K, the covariance, R_0, the noise of addresses, how much of
+    """They are machines that differ in K, C, the covariance, R_0, address noise, in how much of
     KL(M) they were trained on or whether on draws of M."""
     tables: bool = False
     """Rewrite the tables between the markers of README and docs/, results/README.md, and the

@@ -41,6 +41,7 @@ VARIED = (
     "learn_prior_mean",
     "address_noise_std",
     "slots",
+    "code",
     "memory_kl_weight",
     "sample_memory",
 )
