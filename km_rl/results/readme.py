@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
@@ -176,7 +178,8 @@ def _pivot(rows: Sequence[Row], pivot: Pivot) -> list[str]:
     ]
     head, *cells = _filled([["", *pivot.columns], *cells])
     said = [note for column, note in pivot.notes.items() if column in head]
-    return [_table(head, cells, words=1), " ".join([*said, _provenance(told)])]
+    names = {metric: column for column, metric in pivot.columns.items()}
+    return [_table(head, cells, words=1), " ".join([*said, _provenance(told, names)])]
 
 
 def _tells(row: Row) -> bool:
@@ -213,23 +216,31 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> st
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *rows])
 
 
-def _provenance(rows: Sequence[Row]) -> str:
-    """Seeds, hardware and commits, for each setting where they are not the same; the commands."""
-    commits: dict[tuple[str, int, str], list[str]] = {}
+def _provenance(rows: Sequence[Row], names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Seeds, hardware and commits, for each setting where they are not the same; the commands.
+
+    Where those of a setting's metrics differ, their ``names`` are told too.
+    """
+    same: dict[tuple[str, int, str], list[Row]] = {}
     for row in rows:
         one = LABELS.get(row.setting, row.setting), row.seeds, row.hardware
-        commits.setdefault(one, []).extend(row.commit.split("+"))
+        same.setdefault(one, []).append(row)
+    groups = Counter(label for label, *_ in same)
     made: dict[tuple[str, str, str], list[str]] = {}
-    for (label, seeds, hardware), some in commits.items():
+    for (label, seeds, hardware), some in same.items():
         number = "1 seed" if seeds == 1 else f"{seeds} seeds"
-        joined = "+".join(f"`{_short(commit)}`" for commit in dict.fromkeys(some))
-        made.setdefault((number, hardware, joined), []).append(label)
+        commits = dict.fromkeys(commit for row in some for commit in row.commit.split("+"))
+        joined = "+".join(f"`{_short(commit)}`" for commit in commits)
+        mine = {row.metric for row in some}
+        of = "; ".join(name for metric, name in names.items() if metric in mine)
+        whose = f"{label} ({of})" if groups[label] > 1 and of else label
+        made.setdefault((number, hardware, joined), []).append(whose)
     told = []
     if any(row.low is not None and not row.metric.startswith("return") for row in rows):
         told.append("± is half the 95% interval over seeds (Student's t).")
     for (number, hardware, joined), labels in made.items():
-        whose = f"{', '.join(labels)}: " if len(made) > 1 else ""
-        told.append(f"{whose}{number}, {hardware}, commit {joined}.")
+        start = f"{', '.join(labels)}: " if len(made) > 1 else ""
+        told.append(f"{start}{number}, {hardware}, commit {joined}.")
     return f"{' '.join(told)}\n\n{folded([row.command for row in rows])}"
 
 

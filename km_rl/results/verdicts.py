@@ -30,8 +30,9 @@ LEAD = """# Does it hold?
 
 The claims of Wu et al. (2018), decided from [`summary.csv`](summary.csv) by the rules at the end;
 `python scripts/results.py --tables` writes this page. Each is told here by the experiment that
-decides most of them; elsewhere counts what the others say, which follow, each with its commands.
-Figures are of the first seed, curves of all seeds lie beside them as CSV.
+decides most of them; elsewhere counts what the others say, which follow, each with its commands
+(but for those called -full-bound, which are trained for another bound than the paper's). Figures
+are of the first seed, curves of all seeds lie beside them as CSV.
 """
 
 
@@ -131,7 +132,9 @@ def _section(experiment: str, decided: Verdicts) -> str:
         _table(["claim", "verdict", "numbers", "figure", "seeds"], lines),
     ]
     if rest := [str(n) for n in range(1, len(CLAIMS) + 1) if n not in decided]:
-        parts.append(f"Not measured: {', '.join(rest)}. `{command_for(experiment)}` does.\n")
+        command = command_for(experiment)
+        told = f" `{command}` trains and measures what is missing." if command else ""
+        parts.append(f"Not measured: {', '.join(rest)}.{told}\n")
     made = [command for one in decided.values() for command in one.commands]
     return "\n".join([*parts, folded(made), ""])
 
@@ -149,12 +152,12 @@ def _figure(folder: Path, experiment: str, name: str) -> str:
     return ""
 
 
-def command_for(experiment: str) -> str:
-    """What measures an experiment: `scripts/paper.py`, or what records runs of any name."""
+def command_for(experiment: str) -> str | None:
+    """What of `scripts/paper.py` measures an experiment; None where it is not one of its own."""
     if experiment in COMMANDS:
         return COMMANDS[experiment]
     bare, _, steps = experiment.removesuffix("-steps").rpartition("-")
     if not experiment.endswith("-steps"):
-        return f"python scripts/results.py RUNS --experiment {experiment}"
+        return None
     usual = COMMANDS.get(bare, f"{PAPER} --record results")
     return usual.replace(" --steps 32000", "").replace("--record", f"--steps {steps} --record")

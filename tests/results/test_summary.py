@@ -596,6 +596,19 @@ def test_a_few_shot_comparison_of_any_size_tells_no_probability_of_one_seed(
     assert f"| bc | {cells}\n" in table and ("P(imp" in table) == (seeds == 3)
 
 
+def test_metrics_of_fewer_seeds_are_named() -> None:
+    name, made = "few-shot-pointnav-4tasks", ("a core", "python scripts/few_shot.py")
+    rows = [
+        Row(name, "bc", "return", 0.5, None, None, 1, *made, "abc"),
+        Row(name, "kanerva", "auc@8", 0.9, None, None, 3, *made, "abc"),
+        Row(name, "kanerva", "return", 0.5, None, None, 1, *made, "abc"),
+        Row(name, "kanerva", "auc@32", 0.9, None, None, 3, *made, "def"),
+    ]
+    table = with_tables(f"<!-- results: {name} --><!-- /results -->", rows)
+    assert " bc, kanerva (return): 1 seed, a core, commit `abc`." in table
+    assert " kanerva (AUC, 8; AUC, 32): 3 seeds, a core, commit `abc`+`def`." in table
+
+
 def test_the_table_of_what_has_no_layout() -> None:
     other = ROW._replace(experiment="other")
     rows = [other._replace(setting="B=1 T=2", commit="d-dirty"), ROW, other]
