@@ -37,9 +37,20 @@ def test_the_imitation_runs_but_shorter_and_resumes(
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{x.name}" for x in ROOT.glob("docs/*.md"))]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "results/README.md",
+        *(f"docs/{x.name}" for x in ROOT.glob("docs/*.md")),
+    ],
 )
-def test_every_file_it_links_to_is_there(page: str) -> None:
-    place = (ROOT / page).parent
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text("utf-8"))
-    assert all((place / link).exists() for link in links)
+def test_all_that_it_links_to_is_there(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    for file, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        place = (ROOT / page).parent / file if file else ROOT / page
+        assert place.exists(), file
+        if heading:
+            told = re.findall(r"^#+ (.*)$", place.read_text("utf-8"), re.MULTILINE)
+            names = [re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in told]
+            assert heading in names

@@ -28,11 +28,16 @@ COMMANDS = {
 """What measures an experiment."""
 LEAD = """# Does it hold?
 
-The claims of Wu et al. (2018), decided from [`summary.csv`](summary.csv) by the rules at the end;
-`python scripts/results.py --tables` writes this page. Each is told here by the experiment that
-decides most of them; elsewhere counts what the others say, which follow, each with its commands
-(but for those called -full-bound, which are trained for another bound than the paper's). Figures
-are of the first seed, curves of all seeds lie beside them as CSV.
+The claims of Wu et al. (2018), decided from [`summary.csv`](summary.csv) by the rules at the end.
+Each is told here by the experiment that decides most of them; elsewhere counts what the others
+say, which follow, each with its commands (but for those called -full-bound, which are trained for
+another bound than the paper's). Figures are of the first seed, curves of all seeds lie beside them
+as CSV.
+
+`python scripts/results.py RUN... --experiment NAME --tables` records runs that are evaluated and
+writes this page anew. What else lies in this folder: [full bounds](../docs/generative.md),
+[imitation](../docs/imitation.md), [new experts from few pairs](../docs/few-shot.md),
+[older memories](../docs/memories.md), [times](../docs/speed.md).
 """
 
 
