@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -49,6 +50,8 @@ from km_rl.results.summary import record as record_rows
 COLUMNS = ("step", "metric", "value", "seed")
 MEMORY = "kanerva"
 FIGURE = "returns.png"
+PLACED = re.compile(" --(?:run-dir|seed) ")
+"""What a recorded command says after what makes its runs."""
 
 
 class Point(NamedTuple):
@@ -109,7 +112,7 @@ def _check_alike(group: Sequence[Imitation], before: Row | None) -> None:
     """Refuse runs of one setting that differ in more than the seed, earlier ones included."""
     made = dict.fromkeys(map(command, group))
     if before is not None:
-        made[before.command.rpartition(" --seed ")[0]] = None
+        made[PLACED.split(before.command)[0]] = None
     recipes = {json.dumps(run.fact("recipe"), sort_keys=True) for run in group} - {"null"}
     if len(recipes) > 1:
         raise InputError(
@@ -213,7 +216,8 @@ def _rows(
             better = probability_of_improvement(memory, returns)
             values["probability_kanerva_better"] = _plain(better)
         seeds = sorted({p.seed for p in said})
-        made = _provenance(runs.get(setting, ()), before.get(setting), seeds)
+        place = f"runs/{experiment}/{setting}"
+        made = _provenance(runs.get(setting, ()), before.get(setting), seeds, place)
         rows += [
             Row(experiment, setting, name, *value, len(seeds), *made)
             for name, value in values.items()
@@ -226,9 +230,13 @@ def _plain(value: float) -> Estimate:
 
 
 def _provenance(
-    group: Sequence[Imitation], before: Row | None, seeds: Sequence[int]
+    group: Sequence[Imitation], before: Row | None, seeds: Sequence[int], place: str
 ) -> tuple[str, str, str]:
-    """Hardware, command and commit of a setting, those of earlier seeds included."""
+    """Hardware, command and commit of a setting, those of earlier seeds included.
+
+    The command puts its runs into a ``place`` of their own: by their usual names those of several
+    settings would be one folder.
+    """
     if not group:
         assert before is not None, "a file without a line in the summary"
         return before.hardware, before.command, before.commit
@@ -243,7 +251,7 @@ def _provenance(
     ]
     return (
         " + ".join(dict.fromkeys(hardware)),
-        f"{command(group[0])} --seed {span(seeds)}",
+        f"{command(group[0])} --run-dir {place} --seed {span(seeds)}",
         "+".join(dict.fromkeys(commits)),
     )
 

@@ -13,6 +13,7 @@ from finished_imitations import FACTS, finished
 from agents.record import command, record
 from agents.runs import Imitation, read_runs
 from km_rl.errors import InputError
+from km_rl.results import summary
 from km_rl.results.summary import read
 
 MADE = {**FACTS, "commit": "a" * 40, "hardware": "a core"}
@@ -62,7 +63,8 @@ def test_curves_figure_and_summary_say_what_the_runs_came_to(tmp_path: Path) -> 
     assert told["return"].seeds == 4 and told["return"].hardware == "a core"
     better = _summary(tmp_path / "results", "mlp")["probability_kanerva_better"]
     assert better.value == pytest.approx(14 / 16)
-    assert better.command.endswith("--discriminator mlp --seed 0..3")
+    where = f"--run-dir runs/{better.experiment}/mlp"
+    assert better.command.endswith(f"--discriminator mlp {where} --seed 0..3")
 
 
 @pytest.mark.parametrize(("late", "mean"), [(0.9, 550), (0.5, 275)])
@@ -86,6 +88,19 @@ def test_seeds_of_an_earlier_sitting_stay(tmp_path: Path) -> None:
     record({"mlp": _runs(tmp_path / "c", [0, 0, 0], discriminator="mlp")}, name, results)
     assert _summary(results, "kanerva")["return"].commit == told.commit
     assert _summary(results, "mlp")["probability_kanerva_better"].value == 1
+
+
+def test_a_command_that_did_not_say_where_its_runs_lie_goes_on_as_one_that_does(
+    tmp_path: Path,
+) -> None:
+    results, name = tmp_path / "results", "gail-pendulum-1demo"
+    record({"kanerva": _runs(tmp_path / "a", [10, 20])}, name, results)
+    rows = read(results)
+    where = f" --run-dir runs/{name}/kanerva"
+    summary.record((row._replace(command=row.command.replace(where, "")) for row in rows), results)
+    record({"kanerva": _runs(tmp_path / "b", [60], 2)}, name, results)
+    told = _summary(results, "kanerva")["return"].command
+    assert told == rows[0].command.replace("--seed 0..1", "--seed 0..2") and where in told
 
 
 def test_runs_of_other_settings_are_not_mixed_with_those_recorded(tmp_path: Path) -> None:
