@@ -193,9 +193,12 @@ def _values(rows: Sequence[Row]) -> list[str]:
     return [_table(["setting", "metric", "value"], cells, words=2), _provenance(rows)]
 
 
-def _order(setting: str) -> tuple[int, str]:
+def _order(setting: str) -> tuple[int, list[str]]:
+    """Known ones first, numbers in the others by their size."""
     known = list(LABELS)
-    return (known.index(setting) if setting in known else len(known), setting)
+    parts = re.split(r"(\d+)", setting)
+    padded = [part.zfill(9) if part.isdigit() else part for part in parts]
+    return (known.index(setting) if setting in known else len(known), padded)
 
 
 def _value(row: Row | None, decimals: int) -> str:

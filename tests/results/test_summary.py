@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
@@ -594,6 +595,14 @@ def test_a_few_shot_comparison_of_any_size_tells_no_probability_of_one_seed(
     ]
     table = with_tables(f"<!-- results: {name} --><!-- /results -->", rows)
     assert f"| bc | {cells}\n" in table and ("P(imp" in table) == (seeds == 3)
+
+
+def test_settings_stand_by_the_size_of_their_numbers() -> None:
+    settings = ("km, slots=128", "vae", "km, slots=16", "km", "another")
+    rows = [Row("z", one, "bound_nats", 1.0, None, None, 1, "x", "y", "abc") for one in settings]
+    table = with_tables("<!-- results: z --><!-- /results -->", rows)
+    shown = ["KM", "VAE", "another", "km, slots=16", "km, slots=128"]
+    assert re.findall(r"^\| ([^|]+) \| 1\.0", table, re.MULTILINE) == shown
 
 
 def test_metrics_of_fewer_seeds_are_named() -> None:
