@@ -14,8 +14,8 @@ from torch.distributions import Independent, kl_divergence
 
 from km_rl.core.elbo import Elbo
 from km_rl.errors import at_least_one
-from km_rl.nn.conv import ConvDecoder, ConvEncoder
-from km_rl.nn.cosines import BESIDE, Cosines
+from km_rl.nn.conv import auto_encoder
+from km_rl.nn.cosines import Cosines
 from km_rl.nn.likelihoods import Likelihood, picture
 from km_rl.nn.mlp import GaussianHead, normal
 from km_rl.nn.precision import full_precision
@@ -48,8 +48,8 @@ class VAE(SelfDescribing):
             self.q_z = GaussianHead(width, code, hidden=width)
             self.log_prior_std = None
         else:
-            hidden: int = encoder.learned  # type: ignore[assignment]
-            self.q_z = GaussianHead(width, code, hidden, PASSED_STD, passes=True)
+            learned: int = getattr(encoder, "learned", width)
+            self.q_z = GaussianHead(width, code, learned, PASSED_STD, passes=True)
             self.log_prior_std = nn.Parameter(cosines.stds.log())
         self.code = code
         self.spec: dict[str, Any] = {}
@@ -65,10 +65,7 @@ class VAE(SelfDescribing):
     ) -> VAE:
         """The auto-encoder with the paper's encoder and decoder; as `EpisodicModel.build`."""
         at_least_one(filters=filters, code=code)
-        width = BESIDE if cosines else 2 * code
-        encoder = ConvEncoder(image_shape, filters, width, likelihood, code if cosines else 0)
-        decoder = ConvDecoder(code, image_shape, filters, likelihood, cosines)
-        vae = cls(encoder, decoder, code=code)
+        vae = cls(*auto_encoder(image_shape, filters, likelihood, code, cosines), code=code)
         vae.spec = {
             "image_shape": image_shape,
             "filters": filters,

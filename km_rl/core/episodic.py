@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from km_rl.core.elbo import Elbo
 from km_rl.errors import InputError, at_least_one
-from km_rl.nn.conv import ConvDecoder, ConvEncoder
-from km_rl.nn.cosines import BESIDE
+from km_rl.nn.conv import auto_encoder
 from km_rl.nn.likelihoods import Likelihood, picture
 from km_rl.nn.weights import SelfDescribing
 
@@ -57,11 +56,8 @@ class EpisodicModel(SelfDescribing, Generic[State]):
         ``cosines`` passes the lowest frequencies beside them, see `km_rl.nn.cosines`.
         """
         at_least_one(filters=filters, slots=slots, code=code)
-        width = BESIDE if cosines else 2 * code
-        encoder = ConvEncoder(image_shape, filters, width, likelihood, code if cosines else 0)
-        decoder = ConvDecoder(code, image_shape, filters, likelihood, cosines)
         sizes = {"slots": slots, "code": code, **options}
-        model = cls(encoder, decoder, **sizes)
+        model = cls(*auto_encoder(image_shape, filters, likelihood, code, cosines), **sizes)
         nets = {"image_shape": image_shape, "filters": filters, "likelihood": likelihood}
         model.spec = {**nets, "cosines": cosines, **sizes}
         return model

@@ -15,7 +15,7 @@ from torch.distributions import Distribution
 from torch.nn.functional import pad
 
 from km_rl.errors import InputError
-from km_rl.nn.cosines import Cosines
+from km_rl.nn.cosines import BESIDE, Cosines
 from km_rl.nn.initial import EMBEDDING_STD, keep_variance, quieten
 from km_rl.nn.likelihoods import (
     LIKELIHOODS,
@@ -182,3 +182,19 @@ class ConvDecoder(nn.Module):
             others = output.shape[-3] - mean.shape[-3]
             output = output + pad(mean, (0, 0, 0, 0, 0, others))
         return self.likelihood(output)
+
+
+def auto_encoder(
+    image_shape: tuple[int, int, int],
+    filters: int,
+    likelihood: Likelihood,
+    code: int,
+    cosines: bool,
+) -> tuple[ConvEncoder, ConvDecoder]:
+    """The paper's encoder and decoder.
+
+    Beside them pass, if asked for, as many cosines as a code has numbers.
+    """
+    width = BESIDE if cosines else 2 * code
+    encoder = ConvEncoder(image_shape, filters, width, likelihood, code if cosines else 0)
+    return encoder, ConvDecoder(code, image_shape, filters, likelihood, cosines)

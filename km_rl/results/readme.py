@@ -107,7 +107,7 @@ def _returns(rows: Sequence[Row]) -> list[str]:
     head, *cells = _filled([["", *RETURNS, "seeds", "minutes"], *cells])
     told = ["True return at the end, mean over seeds [95% interval, Student's t]."]
     told += [note for column, note in NOTES.items() if column in head]
-    return [_table(head, cells, words=1), " ".join([*told, _provenance(ruling)])]
+    return [table(head, cells, words=1), " ".join([*told, _provenance(ruling)])]
 
 
 def _filled(lines: list[list[str]]) -> list[list[str]]:
@@ -149,7 +149,7 @@ def _bounds(rows: Sequence[Row]) -> list[str]:
     told = f"{unit} per image of {_test_set(rows)}, lower is better."
     if any(" under " in cell for cell, *_ in cells):
         told += " Under: by how many nats, seed by seed."
-    return [_table(["", *shown], cells, words=1), f"{told} {_provenance(ruling)}"]
+    return [table(["", *shown], cells, words=1), f"{told} {_provenance(ruling)}"]
 
 
 def _test_set(rows: Sequence[Row]) -> str:
@@ -179,7 +179,7 @@ def _pivot(rows: Sequence[Row], pivot: Pivot) -> list[str]:
     head, *cells = _filled([["", *pivot.columns], *cells])
     said = [note for column, note in pivot.notes.items() if column in head]
     names = {metric: column for column, metric in pivot.columns.items()}
-    return [_table(head, cells, words=1), " ".join([*said, _provenance(told, names)])]
+    return [table(head, cells, words=1), " ".join([*said, _provenance(told, names)])]
 
 
 def _tells(row: Row) -> bool:
@@ -190,7 +190,7 @@ def _tells(row: Row) -> bool:
 def _values(rows: Sequence[Row]) -> list[str]:
     """A row for each metric of each setting, and what produced them."""
     cells = [[row.setting, row.metric, _value(row, 2)] for row in rows]
-    return [_table(["setting", "metric", "value"], cells, words=2), _provenance(rows)]
+    return [table(["setting", "metric", "value"], cells, words=2), _provenance(rows)]
 
 
 def _order(setting: str) -> tuple[int, list[str]]:
@@ -213,7 +213,7 @@ def _value(row: Row | None, decimals: int) -> str:
     return f"{row.value:.{decimals}f}" + (f" ± {half:.{decimals}f}" if half else "")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
     """In Markdown; all columns but so many first ones are numbers, to the right."""
     rule = ["---" if column < words else "--:" for column in range(len(head))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *rows])

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from km_rl.errors import written_beside
 from km_rl.results.claims import CLAIMS, HOLDS, NOT, PARTLY, Finding, NotMeasured, Numbers
-from km_rl.results.readme import folded
+from km_rl.results.readme import folded, table
 from km_rl.results.summary import Row
 
+HEAD = ("verdict", "numbers", "figure", "seeds")
+"""What `Decided.cells` are."""
 OURS = "-full-bound"
 """How the names of experiments end that are trained for another bound than the paper's, and so say
 nothing about its claims."""
@@ -119,34 +121,27 @@ def _glance(found: Sequence[tuple[str, Verdicts]]) -> str:
     lines = []
     for number, claim in enumerate(CLAIMS, start=1):
         told = [(name, decided[number]) for name, decided in found if number in decided]
-        cells = ["not measured", "", "", "", ""]
+        cells = ["not measured", *["" for _ in HEAD]]
         if told:
             name, one = told[0]
             cells = [*one.cells, f"[{name}](#{name})"]
         counts = Counter(other.found.verdict for _, other in told[1:])
         elsewhere = [f"{v} {counts[v]}" for v in (HOLDS, PARTLY, NOT) if counts[v]]
         lines.append([f"{number}. {claim.said}", *cells, ", ".join(elsewhere)])
-    return _table(["claim", "verdict", "numbers", "figure", "seeds", "on", "elsewhere"], lines)
+    head = ["claim", *HEAD, "on", "elsewhere"]
+    return table(head, lines, words=len(head)) + "\n"
 
 
 def _section(experiment: str, decided: Verdicts) -> str:
     """What one experiment says: a line for each claim it decides, the others, the commands."""
     lines = [[f"{n}. {CLAIMS[n - 1].said}", *one.cells] for n, one in decided.items()]
-    parts = [
-        f"## {experiment}\n",
-        _table(["claim", "verdict", "numbers", "figure", "seeds"], lines),
-    ]
+    parts = [f"## {experiment}\n", table(["claim", *HEAD], lines, words=1 + len(HEAD)) + "\n"]
     if rest := [str(n) for n in range(1, len(CLAIMS) + 1) if n not in decided]:
         command = command_for(experiment)
         told = f" `{command}` trains and measures what is missing." if command else ""
         parts.append(f"Not measured: {', '.join(rest)}.{told}\n")
     made = [command for one in decided.values() for command in one.commands]
     return "\n".join([*parts, folded(made), ""])
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join([*(f"| {' | '.join(cells)} |" for cells in rows), ""])
 
 
 def _figure(folder: Path, experiment: str, name: str) -> str:

@@ -102,7 +102,7 @@ class MetaTraining:
         """One gradient step; the loss in nats before it.
 
         Raises:
-            NonFiniteError: it, its gradient or a memory holds NaN or infinity; nothing is changed.
+            NonFiniteError: it, its gradient or a memory holds NaN or infinity; weights stay.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
