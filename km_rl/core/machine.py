@@ -109,7 +109,7 @@ class KanervaMachine(EpisodicModel[Memory]):
         else:
             gain = cosines.gain(noise_var)
             self.q_z_write = GaussianHead(width, code, learned, std, passes=True)
-            self.q_z_read = GaussianHead(width + code, code, learned, std, passes=True, gain=gain)
+            self.q_z_read = GaussianHead(width + code, code, learned, std, gain=gain)
         self.address_noise_std = address_noise_std
         self.key_width = key
 

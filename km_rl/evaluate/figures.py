@@ -255,7 +255,8 @@ def dots(values: Mapping[str, Sequence[float]], x: str) -> Figure:
         for y, each in enumerate(values.values()):
             axes.plot(each, [y] * len(each), "o", color=COLOURS["KM"])
             place = (max(each), y)
-            axes.annotate(f"{_mean(each):.1f}", place, (7, -3), textcoords="offset points")
+            told = f"{_mean(each):.{1 if _mean(each) > 10 else 2}f}"
+            axes.annotate(told, place, (7, -3), textcoords="offset points")
         axes.axvline(_mean(next(iter(values.values()))), color="#b0b0b0", lw=0.7)
         axes.set_yticks(range(len(values)), list(values))
         axes.set_ylim(len(values) - 0.5, -0.5)

@@ -42,8 +42,8 @@ class GaussianHead(nn.Module):
     Args:
         passes: the inputs end in a code, ``width`` long, and the mean is that code and what the
             net adds to it.
-        gain: of a head that passes: how far, from 0 to 1 with shape (width,) and trained from
-            there, the mean is moved to the ``width`` inputs before, which tell of the same code.
+        gain: the same, and how far, from 0 to 1 with shape (width,) and trained from there, the
+            mean is moved to the ``width`` inputs before, which tell of the same code.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class GaussianHead(nn.Module):
     ) -> None:
         super().__init__()
         self.net = mlp(inputs, hidden, 2 * width)
-        self.passes = passes
+        self.passes = passes or gain is not None
         self.raw_gain = None if gain is None else nn.Parameter(gain.logit())
         with torch.no_grad():
             self.first.weight /= EMBEDDING_STD

@@ -6,6 +6,7 @@ What is written::
     ├── summary.csv     a mean and an interval for each metric, see `summary`
     └── <experiment>/   every run's numbers, see `kept`
         ├── seeds.png   the bound of every seed, one by one
+        ├── ablations.png  of machines that differ in a part: the bound of every seed, side by side
         └── *.png       the figures of the first machine's report
 
 Seeds that were recorded before and are not among the runs stay, so that an experiment can be made
@@ -91,6 +92,8 @@ def record_runs(
         for run in runs:
             if str(run.folder) == first.told:
                 written += copy_pictures(run.folder / (ABLATIONS if ablations else ""), place)
+        if ablations:
+            written.append(part_by_part(settings, place))
         return [*written, one_by_one(settings, place), record(rows, results)]
 
 
@@ -120,6 +123,28 @@ def one_by_one(settings: Mapping[str, Sequence[Scored]], place: Path) -> Path:
     path = place / ONE_BY_ONE
     with written_beside(path) as beside:
         beside.write_bytes(png(figures.seeds(found, "images seen", f"test bound, {unit}")))
+    return path
+
+
+def part_by_part(settings: Mapping[str, Sequence[Scored]], place: Path) -> Path:
+    """Draw the bound of every machine as a dot, in a row for each part that it lacks.
+
+    It takes the place of the report's figure, which knows the runs of one sitting.
+
+    Returns:
+        The figure's path.
+    """
+    key, unit = "bound_nats", "nats per image"
+    if any("bits_per_dim" in one.numbers for scored in settings.values() for one in scored):
+        key, unit = "bits_per_dim", "bits per dimension"
+    found = {
+        _spoken(setting) if "," in setting else "as it is": [one.numbers[key] for one in scored]
+        for setting, scored in settings.items()
+    }
+    found = dict(sorted(found.items(), key=lambda row: (row[0] != "as it is", mean(row[1])[0])))
+    path = place / f"{ABLATIONS}.png"
+    with written_beside(path) as beside:
+        beside.write_bytes(png(figures.dots(found, f"bound, {unit}")))
     return path
 
 

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from km_rl.errors import written_beside
-from km_rl.results.claims import CLAIMS, HOLDS, NOT, PARTLY, Finding, NotMeasured, Numbers
+from km_rl.results.claims import (
+    CLAIMS,
+    HOLDS,
+    IN_TURNS,
+    NOT,
+    PARTLY,
+    Finding,
+    NotMeasured,
+    Numbers,
+)
 from km_rl.results.readme import folded, table
 from km_rl.results.summary import Row
 
@@ -28,6 +37,8 @@ COMMANDS = {
     "debug": f"{PAPER} --preset debug --record results",
 }
 """What measures an experiment."""
+IN_TURNS_TOLD = "[a step of each](../docs/speed.md#a-training-step)"
+"""Where the rows of `IN_TURNS` are shown."""
 LEAD = """# Does it hold?
 
 The claims of Wu et al. (2018), decided from [`summary.csv`](summary.csv) by the rules at the end.
@@ -109,7 +120,7 @@ def _decided(folder: Path, rows: Sequence[Row], experiment: str) -> Verdicts:
         seeds = sorted({row.seeds for row in numbers.used})
         decided[number] = Decided(
             found,
-            _figure(folder, experiment, claim.figure),
+            _figure(folder, numbers, claim.figure),
             str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}",
             tuple(row.command for row in numbers.used),
         )
@@ -144,11 +155,14 @@ def _section(experiment: str, decided: Verdicts) -> str:
     return "\n".join([*parts, folded(made), ""])
 
 
-def _figure(folder: Path, experiment: str, name: str) -> str:
-    """A link to the figure where it was kept."""
-    for place in (experiment, f"{experiment}-{name.removesuffix('.png')}"):
+def _figure(folder: Path, numbers: Numbers, name: str) -> str:
+    """A link to the figure where it was kept, or to the table of what was taken in turns."""
+    if any(row.experiment == IN_TURNS[0] for row in numbers.used):
+        return IN_TURNS_TOLD
+    told = name.removesuffix(".png")
+    for place in (numbers.experiment, f"{numbers.experiment}-{told}"):
         if (folder / place / name).exists():
-            return f"[{name.removesuffix('.png')}]({place}/{name})"
+            return f"[{told}]({place}/{name})"
     return ""
 
 

@@ -122,6 +122,12 @@ def test_machines_that_lack_a_part_are_ablations(tmp_path: Path) -> None:
     kept = {p.name for p in place.iterdir()}
     assert kept >= {"km.csv", "km-diagonal_covariance-True.csv", "ablations.csv", "ablations.png"}
     assert "samples.png" not in kept
+    before = (place / "ablations.png").read_bytes()
+    second = FINISHED | {"slots": 4, "diagonal_covariance": True, "seed": 1}
+    again = finished(tmp_path / "d1", diagonal, **second)
+    report([again], passes=1)
+    record_runs([again], tmp_path / "results", "strokes-ablations", ablations=True)
+    assert (place / "ablations.png").read_bytes() != before  # a dot more
 
 
 def test_every_run_of_a_variant_is_a_dot(tmp_path: Path) -> None:
