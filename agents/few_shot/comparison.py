@@ -30,7 +30,7 @@ from agents.few_shot.exam import (
     learner_examination,
     oracle_aucs,
 )
-from agents.few_shot.film import keep, kept
+from agents.few_shot.film import NoFilm, keep, kept
 from agents.few_shot.learners import held_out_learners, made_of_learners
 from agents.few_shot.notes import Line, Notes
 from agents.few_shot.points import Point, short, union
@@ -63,7 +63,7 @@ from km_rl.train.run import commit, commit_to_record, hardware
 
 POLICY_PAIRS, QUERIES = 256, 256
 """Pairs of the policy that a discriminator is told in a test, and of each to be told apart."""
-MEASURED, TASKS = "measured.jsonl", "tasks.safetensors"
+MEASURED, TASKS, POLICIES = "measured.jsonl", "tasks.safetensors", "policies"
 SEEDLESS = ("knn", ORACLE)
 """Nothing in them is drawn, so they are examined with the first seed alone."""
 
@@ -140,14 +140,20 @@ class Comparison:
         return meta_trained(self.family, setting, recipe, self.config.run_dir)
 
     def filmed(self) -> dict[str, Any]:
-        """Agents of the first task and seed, by name, whose policies were kept; none, or the
-        expert, where it can act, and them."""
+        """Agents of the first task and seed, by name, and first the expert, where it can act.
+
+        Raises:
+            NoFilm: the policy of one of them is not here, as where it was measured elsewhere.
+        """
         case, seed = self.family.held_out[0], self.config.seeds[0]
         keys = {n: self._agent_key(n, seed, case.task.name) for n in self.config.agents}
-        found = {n: kept(self._policy(key), key, self.family.env) for n, key in keys.items()}
-        agents = {name: agent for name, agent in found.items() if agent is not None}
-        expert = {"expert": Acting(case.act)} if agents and case.act is not None else {}
-        return {**expert, **agents}
+        agents = {n: kept(self._policy(key), key, self.family.env) for n, key in keys.items()}
+        if lost := [name for name, agent in agents.items() if agent is None]:
+            raise NoFilm(
+                f"No film strip: no policy of {', '.join(lost)} lies in "
+                f"'{self.folder / POLICIES}', where they were kept when agents learned."
+            )
+        return {**({} if case.act is None else {"expert": Acting(case.act)}), **agents}
 
     def _examined(self, setting: str, seed: int, tell: Callable[[str], None]) -> Iterator[Point]:
         names = [case.task.name for case in self.family.held_out]
@@ -301,7 +307,7 @@ class Comparison:
 
     def _policy(self, key: Mapping[str, Any]) -> Path:
         named = "-".join(str(key[part]) for part in ("setting", "task", "pairs", "steps", "seed"))
-        return self.folder / "policies" / f"{re.sub('[^a-z0-9.-]+', '-', named)}.pt"
+        return self.folder / POLICIES / f"{re.sub('[^a-z0-9.-]+', '-', named)}.pt"
 
 
 def _made(line: Line) -> tuple[str, str]:

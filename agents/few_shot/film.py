@@ -62,10 +62,8 @@ def strip(env: str, agents: Mapping[str, Any]) -> Figure:
         agents: by name, whatever predicts actions as an agent of stable-baselines3 does.
 
     Raises:
-        NoFilm: no agents, or nothing can be rendered here.
+        NoFilm: nothing can be rendered here.
     """
-    if not agents:
-        raise NoFilm("No film strip: no policy was kept when these agents learned.")
     rows = {name: _frames(env, agent) for name, agent in agents.items()}
     with rc_context(STYLE):
         tight = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)

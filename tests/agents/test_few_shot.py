@@ -20,6 +20,7 @@ from agents.few_shot.comparison import Comparison
 from agents.few_shot.config import FewShotConfig
 from agents.few_shot.exam import aucs, examination, oracle_aucs
 from agents.few_shot.figures import auc, looks, returns, sides
+from agents.few_shot.film import NoFilm
 from agents.few_shot.notes import Notes
 from agents.few_shot.points import Point, ends
 from agents.few_shot.record import record, rows
@@ -217,9 +218,12 @@ def test_the_script_compares_goes_on_and_records(
     script.main(elsewhere)
     assert {row[1:3]: row for row in read(tmp_path)} == found
     assert (place / "measured.jsonl").read_text() == lines
-    config = FewShotConfig(preset="debug", run_dir=tmp_path, agents=("kanerva", "bc", "knn"))
+    config = FewShotConfig(preset="debug", run_dir=tmp_path, agents=("kanerva", "bc"))
     assert list(Comparison(config).filmed()) == ["expert", "kanerva", "bc"]
-    assert not Comparison(replace(config, pairs=17)).filmed()
+    with pytest.raises(NoFilm, match="no policy of knn lies in"):
+        Comparison(replace(config, agents=("kanerva", "knn"))).filmed()
+    with pytest.raises(NoFilm, match="no policy of kanerva, bc lies in"):
+        Comparison(replace(config, pairs=17)).filmed()
 
 
 @pytest.fixture(scope="module")
