@@ -34,8 +34,8 @@ class Args:
     experiment: str | None = None
     """Its name; by default data set, split and binarisation."""
     ablations: bool = False
-    """They are machines that differ in K, C, the covariance, R_0, address noise, in how much of
-    KL(M) they were trained on or whether on draws of M."""
+    """They are of one model and differ in K, C, the covariance, R_0, address noise, the step size,
+    in how much of KL(M) they were trained on or whether on draws of M."""
     tables: bool = False
     """Rewrite the tables between the markers of README and docs/, results/README.md, and the
     figure of rate against distortion."""

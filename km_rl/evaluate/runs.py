@@ -44,8 +44,9 @@ VARIED = (
     "code",
     "memory_kl_weight",
     "sample_memory",
+    "learning_rate",
 )
-"""Settings by which an ablation differs from the machine as it is."""
+"""Settings by which an ablation differs from the model as it is."""
 ADDED: Mapping[str, Any] = {
     "diagonal_covariance": False,
     "learn_prior_mean": True,

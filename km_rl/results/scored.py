@@ -105,7 +105,7 @@ def by_setting(
     for run in runs:
         _check_finished(run)
         if ablations:
-            _check_machine(run)
+            _check_kind(runs[0], run)
     usual = next((one.config for one in recorded if one.setting == one.kind), runs[0].config)
     made = [_of(run, usual if ablations else run.config) for run in runs]
     given = {(one.setting, one.seed) for one in made}
@@ -194,11 +194,11 @@ def _check_finished(run: Run) -> None:
         )
 
 
-def _check_machine(run: Run) -> None:
-    if run.machine is None:
+def _check_kind(first: Run, run: Run) -> None:
+    if run.kind != first.kind:
         raise InputError(
-            f"'{run.folder}' holds a model of kind '{run.kind}', and ablations are of the "
-            f"machine: give runs of km."
+            f"'{first.folder}' is a run of {first.kind} and '{run.folder}' of {run.kind} where "
+            f"ablations are of one model: give the runs of each by themselves."
         )
 
 

@@ -6,7 +6,7 @@ What is written::
     ├── summary.csv     a mean and an interval for each metric, see `summary`
     └── <experiment>/   every run's numbers, see `kept`
         ├── seeds.png   the bound of every seed, one by one
-        ├── ablations.png  of machines that differ in a part: the bound of every seed, side by side
+        ├── ablations.png  where they differ in a setting: the bound of every seed, side by side
         └── *.png       the figures of the first machine's report
 
 Seeds that were recorded before and are not among the runs stay, so that an experiment can be made
@@ -60,7 +60,7 @@ def record_runs(
         results: the folder of the results.
         experiment: by default the data set, its split and the binarisation. Runs with other
             settings than their preset's need a name of their own.
-        ablations: the runs are machines that differ in one of the `VARIED` settings, each a
+        ablations: the runs are of one model and differ in one of the `VARIED` settings, each a
             setting of its own beside the first's.
 
     Returns:
@@ -127,7 +127,7 @@ def one_by_one(settings: Mapping[str, Sequence[Scored]], place: Path) -> Path:
 
 
 def part_by_part(settings: Mapping[str, Sequence[Scored]], place: Path) -> Path:
-    """Draw the bound of every machine as a dot, in a row for each part that it lacks.
+    """Draw the bound of every run as a dot, in a row for each setting in which some differ.
 
     It takes the place of the report's figure, which knows the runs of one sitting.
 
@@ -138,7 +138,7 @@ def part_by_part(settings: Mapping[str, Sequence[Scored]], place: Path) -> Path:
     if any("bits_per_dim" in one.numbers for scored in settings.values() for one in scored):
         key, unit = "bits_per_dim", "bits per dimension"
     found = {
-        _spoken(setting) if "," in setting else "as it is": [one.numbers[key] for one in scored]
+        setting.partition(", ")[2] or "as it is": [one.numbers[key] for one in scored]
         for setting, scored in settings.items()
     }
     found = dict(sorted(found.items(), key=lambda row: (row[0] != "as it is", mean(row[1])[0])))
@@ -156,7 +156,8 @@ def _line(curve: Sequence[Logged], key: str, images: float) -> Line:
 
 def _spoken(setting: str) -> str:
     """A setting as figures have it: KM, or the part that differs."""
-    return setting.removeprefix("km, ") if "," in setting else setting.upper()
+    kind, _, part = setting.partition(", ")
+    return part or kind.upper()
 
 
 def name_of(run: Run) -> str:

@@ -146,10 +146,20 @@ def test_every_run_of_a_variant_is_a_dot(tmp_path: Path) -> None:
     ]
 
 
-def test_only_machines_have_ablations(tmp_path: Path) -> None:
-    folder = finished(tmp_path / "v", tiny_vae(), **FINISHED)
-    with pytest.raises(InputError, match="ablations are of the machine"):
-        record_runs([folder], tmp_path / "results", ablations=True)
+def test_ablations_are_of_one_model(tmp_path: Path) -> None:
+    rates = {"a": 2e-3, "b": 4e-3}
+    folders = [
+        finished(tmp_path / name, tiny_vae(), learning_rate=rate, **FINISHED)
+        for name, rate in rates.items()
+    ]
+    for folder in folders:
+        report([folder], passes=1)
+    record_runs(folders, tmp_path / "results", "strokes-learning-rate", ablations=True)
+    settings = {row.setting for row in read(tmp_path / "results")}
+    assert settings == {"vae", "vae, learning_rate=0.004"}
+    machine = finished(tmp_path / "km", tiny_machine(), **FINISHED)
+    with pytest.raises(InputError, match=r"a run of km and .* of vae where ablations are of one"):
+        record_runs([*folders, machine], tmp_path / "results", ablations=True)
 
 
 def test_seeds_are_no_variants_and_old_runs_are_as_they_were(tmp_path: Path) -> None:
