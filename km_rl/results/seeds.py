@@ -104,11 +104,7 @@ def one_by_one(settings: Mapping[str, Sequence[Scored]], place: Path) -> Path:
         The figure's path.
     """
     every = [one for scored in settings.values() for one in scored]
-    key, unit = ("test/bound_nats", "nats per image")
-    if any(one.config.get("memory_kl_weight") for one in every):
-        key, unit = ("test/bound_with_kl_memory_nats", "nats per image, KL(M)/T counted")
-    elif any("bits_per_dim" in one.numbers for one in every):
-        key, unit = ("test/bits_per_dim", "bits per dimension")
+    key, unit = _judged_by(every)
     images = every[0].numbers["images_seen"] / every[0].config["steps"]
     names = {file_name(setting): setting for setting in settings}
     names |= {
@@ -116,7 +112,7 @@ def one_by_one(settings: Mapping[str, Sequence[Scored]], place: Path) -> Path:
     }
     curves = {name: read_curves(place / f"{stem}.csv") for stem, name in names.items()}
     found = {
-        _spoken(name): [_line(curve, key, images) for curve in by_seed.values()]
+        _spoken(name): [_line(curve, f"test/{key}", images) for curve in by_seed.values()]
         for name, by_seed in curves.items()
         if by_seed
     }
@@ -134,9 +130,7 @@ def part_by_part(settings: Mapping[str, Sequence[Scored]], place: Path) -> Path:
     Returns:
         The figure's path.
     """
-    key, unit = "bound_nats", "nats per image"
-    if any("bits_per_dim" in one.numbers for scored in settings.values() for one in scored):
-        key, unit = "bits_per_dim", "bits per dimension"
+    key, unit = _judged_by([one for scored in settings.values() for one in scored])
     found = {
         setting.partition(", ")[2] or "as it is": [one.numbers[key] for one in scored]
         for setting, scored in settings.items()
@@ -146,6 +140,15 @@ def part_by_part(settings: Mapping[str, Sequence[Scored]], place: Path) -> Path:
     with written_beside(path) as beside:
         beside.write_bytes(png(figures.dots(found, f"bound, {unit}")))
     return path
+
+
+def _judged_by(every: Sequence[Scored]) -> tuple[str, str]:
+    """The bound to draw of these runs: its metric and its unit."""
+    if any(one.config.get("memory_kl_weight") for one in every):
+        return FULL, "nats per image, KL(M)/T counted"
+    if any("bits_per_dim" in one.numbers for one in every):
+        return "bits_per_dim", "bits per dimension"
+    return "bound_nats", "nats per image"
 
 
 def _line(curve: Sequence[Logged], key: str, images: float) -> Line:

@@ -159,7 +159,7 @@ def test_times_on_different_hardware_are_not_compared() -> None:
         CLAIMS[SLOWER].judge(Numbers(other, "strokes"))
 
 
-def test_times_of_steps_taken_in_turns_go_before_those_of_trainings() -> None:
+def test_times_of_steps_taken_in_turns_go_before_those_of_trainings(tmp_path: Path) -> None:
     made = rows({**times(20, 20), **capacity((60, 60))}, "omniglot")
     ratios = ("dnc_ratio_to_machine", 3.0), ("lrua_ratio_to_machine", 1.0)
     turns = rows({("", "B=16 T=32", name): value for name, value in ratios}, "step-cost")
@@ -169,6 +169,7 @@ def test_times_of_steps_taken_in_turns_go_before_those_of_trainings() -> None:
         "DNC 3.0 and LRUA 1.0 times the KM's time per image",
     )
     assert numbers.used == turns
+    assert "| [a step of each](../docs/speed.md" in verdicts(tmp_path, [*made, *turns])
     assert CLAIMS[SLOWER].judge(Numbers([*made, turns[0]], "omniglot")).verdict == HOLDS
 
 
