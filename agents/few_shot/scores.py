@@ -96,10 +96,6 @@ class TaskReturn(TrueReturn):
                 f"train the expert for longer, or take other tasks."
             )
 
-    def score(self, policy: Any) -> float:
-        """The return of a policy, 0 being a random one's and 1 the expert's."""
-        return share(self.of(policy).mean, self.expert.mean, self.random.mean)
-
 
 def share(value: float, expert: float, random: float) -> float:
     """A return on the scale on which the expert's is 1 and a random policy's 0."""

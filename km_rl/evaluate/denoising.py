@@ -18,6 +18,8 @@ from km_rl.evaluate.runs import Run
 
 NOISE = (0.05, 0.1, 0.15, 0.2, 0.3)
 """Shares of pixels that salt and pepper replace."""
+SHOWN = 3
+"""Images of an episode in the figure, where it has so many."""
 CORRUPTIONS = (*(f"{share:.0%} noise" for share in NOISE), "blank block")
 
 
@@ -57,13 +59,13 @@ def denoising(runs: Sequence[Run], test: Images, seed: int) -> Exhibit:
 
 
 def _denoising_row(
-    run: Run, clean: Tensor, noisy: Tensor, seed: int, shown: int = 3
+    run: Run, clean: Tensor, noisy: Tensor, seed: int
 ) -> tuple[list[Tensor], list[str]]:
     """Two blocks (what was given, what was read at each step) and the error of every column."""
     read = denoised(run, clean, noisy, STEPS, seed)
     steps = [read[step - 1] for step in SHOWN_STEPS]
     errors = [error(one, clean) for one in (noisy, *steps)]
-    columns = [episodes[0, :shown] for episodes in (clean, noisy, *steps)]
+    columns = [episodes[0, :SHOWN] for episodes in (clean, noisy, *steps)]
     given, made = torch.stack(columns[:2], 1), torch.stack(columns[2:], 1)
     return [given, made], ["", *(f"{one:.1f}" for one in errors)]
 

@@ -21,6 +21,8 @@ from km_rl.evaluate.mosaic import mosaic
 
 DPI = 130
 WIDTH = 7.6
+MOST_POINTS = 300
+"""Of a curve that is drawn in full."""
 COLOURS = {
     "KM": "#2563a8",
     "VAE": "#d9822b",
@@ -120,9 +122,9 @@ def _panel(axes: Axes, title: str, models: Mapping[str, Curves]) -> None:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def _smooth(curve: Curve, most: int = 300) -> Curve:
-    """Means of neighbouring points, so that at most ``most`` points are left."""
-    step = -(-len(curve.values) // most)
+def _smooth(curve: Curve) -> Curve:
+    """Means of neighbouring points, so that at most `MOST_POINTS` are left."""
+    step = -(-len(curve.values) // MOST_POINTS)
     starts = range(0, len(curve.values), step or 1)
     return Curve(*([_mean(series[i : i + step]) for i in starts] for series in curve))
 

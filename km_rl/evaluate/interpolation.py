@@ -16,17 +16,18 @@ from km_rl.evaluate.runs import Run
 
 SHOWN = 3
 """Pairs of images in the figure."""
+PLACES = 10
+"""On each walk, both ends among them."""
 
 
-def interpolation(
-    run: Run, machine: KanervaMachine, test: Images, seed: int, n: int = 10
-) -> Exhibit:
+def interpolation(run: Run, machine: KanervaMachine, test: Images, seed: int) -> Exhibit:
     """Straight walks between two images of each of several episodes."""
     written = episodes_of(run, test, seed)
     a, b = written[:, 0], written[:, -1]
-    walks = {"w": walked(machine, written, a, b, n, seed)}
-    walks["z"] = walked(machine, written, a, b, n, seed, codes=True)
-    walks["pixels"] = torch.lerp(a[:, None], b[:, None], torch.linspace(0, 1, n).view(-1, 1, 1, 1))
+    walks = {"w": walked(machine, written, a, b, PLACES, seed)}
+    walks["z"] = walked(machine, written, a, b, PLACES, seed, codes=True)
+    shares = torch.linspace(0, 1, PLACES).view(-1, 1, 1, 1)
+    walks["pixels"] = torch.lerp(a[:, None], b[:, None], shares)
     shown = torch.stack(list(walks.values()), 1)[:SHOWN]
     blocks = [
         [_repeated(start), middle, _repeated(end)]
@@ -46,7 +47,7 @@ def interpolation(
         "images do; in the third their pixels, which fades one into the other." + found,
         figures.pictures(
             blocks,
-            columns={0: "from", (n + 1) / 2: "on the way", n + 1: "to"},
+            columns={0: "from", (PLACES + 1) / 2: "on the way", PLACES + 1: "to"},
             rows={i: name for i, name in enumerate(list(walks) * len(blocks))},
         ),
         points=points,

@@ -51,6 +51,8 @@ BLOCK = "block"
 BLOCK_SIZE = 14
 FAILED = 0.05
 """Share of wrong units at which a net has lost its patterns: an overlap of 0.9."""
+SETTLED = 5
+"""Steps of reading after which that is asked."""
 RANDOM = "random"
 
 
@@ -239,17 +241,16 @@ def measured(
         yield Point(patterns, name, load, corruption, metric, value, seed)
 
 
-def failing_load(
-    net: AssociativeMemory, patterns: Tensor, steps: int = 5, failed: float = FAILED
-) -> int:
+def failing_load(net: AssociativeMemory, patterns: Tensor) -> int:
     """The first load at which a memory loses its patterns, read from these themselves.
 
-    Loads grow by one up to 40, then by a twentieth; the number of patterns where it never fails.
+    That is where after `SETTLED` steps more than `FAILED` of their units are wrong. Loads grow by
+    one up to 40, then by a twentieth; the number of patterns where it never fails.
     """
     load = 1
     while load < len(patterns):
         X = patterns[:load]
-        if (net.write(X).read(X, steps) != X).float().mean() > failed:
+        if (net.write(X).read(X, SETTLED) != X).float().mean() > FAILED:
             return load
         load += max(1, load // 20)
     return len(patterns)
