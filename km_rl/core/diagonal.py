@@ -1,7 +1,7 @@
 r"""The memory with a restricted covariance: slots that are independent of one another.
 
-After each item the posterior of eqs. 7-9 is replaced by the closest one with a diagonal U, which
-has the same mean and the same variances:
+After each item the posterior p of eqs. 7-9 is replaced by the q with a diagonal U that is closest
+to it in KL(p || q), which has the same mean and the same variances:
 
 .. math::
     \sigma_z^2 = \sum_k w_k^2 u_k + \sigma^2, \qquad g_k = w_k u_k / \sigma_z^2

@@ -29,8 +29,8 @@ def what_is_free(machine: Score, T: int) -> str:
         f"a model without memory does, it has to be added, and M has to be drawn from q(M|X), not "
         f"read at its mean: drawing it moves the bound from {nats['bound_nats']:,.1f} to "
         f"{nats['bound_sampled_memory_nats']:,.1f}, and KL(M)/T makes that "
-        f"{nats[FULL]:,.1f}. Even a perfect memory would "
-        f"pay ln T = {math.log(T):.2f} nats, to say which of the {T} images is meant."
+        f"{nats[FULL]:,.1f}. Where pixels are black or white even a perfect memory of {T} "
+        f"different images would pay ln T = {math.log(T):.2f} nats, to say which is meant."
     )
 
 

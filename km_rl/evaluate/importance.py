@@ -7,8 +7,8 @@ An episode is written once. For each of its images k draws of (y, z) share that 
     v_i = \frac{p(y_i)\, p(z_i|y_i, M)\, p(x|z_i)}{q(y_i|x)\, q(z_i|x, y_i, M)}
 
 As :math:`\mathbb E v_i = p(x|M)`, every L_k is at least -ln p(x|M), averaged over the memories
-that writing gives. L_1 is the paper's bound, L_k does not rise with k, and for large k what is
-left is what the memory explains, not what inference wastes.
+that writing gives. L_1 is the paper's bound, L_k does not rise with k, and as k goes to
+infinity what is left is what the memory explains, not what inference wastes.
 
 M itself is drawn once and is not weighted: a weight of M would be shared by the T images of an
 episode. So with M ~ q(M|X) the sum L_k + KL(q(M|X)||p(M))/T bounds -ln p(X)/T for every k, and at
@@ -41,8 +41,9 @@ def importance(runs: Sequence[Run], test: Images, seed: int, images: int) -> Exh
     return Exhibit(
         "importance",
         "The importance-weighted bound",
-        "Look for curves that fall little: the bound is then close to -ln p(x|M), and inference "
-        "wastes nothing. They cannot rise. Nats per image against the draws k of address and code "
+        "Look for curves that fall: inference wastes at least so much. They cannot rise; one that "
+        "is flat does not say that nothing is wasted, for where q is too narrow a hundred draws "
+        "miss what it leaves out. Nats per image against the draws k of address and code "
         f"that share one memory; the memory itself is not weighted. They are of about {images} "
         f"test images: compare them with each other, not with the table.",
         plotted(points, {"bound_nats": ""}, "k", log=True),

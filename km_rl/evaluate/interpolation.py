@@ -89,7 +89,10 @@ def _points(run: Run, walks: Mapping[str, Tensor]) -> Iterator[Point]:
 
 
 def added_uncertainty(walk: Tensor) -> Tensor:
-    """By how much the ink half way is more in doubt than at the ends: (B, n, ...) to (B,)."""
+    """By how much the ink half way is more in doubt than at the ends: (B, n, ...) to (B,).
+
+    Of an even number n of pictures the one before the middle is taken.
+    """
     doubt = uncertainty(walk)
     return doubt[:, (walk.shape[1] - 1) // 2] - (doubt[:, 0] + doubt[:, -1]) / 2
 

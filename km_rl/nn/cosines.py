@@ -42,7 +42,8 @@ class Cosines(nn.Module):
     With orthonormal rows c_i and expected stds s_i a number is
     :math:`a_i = \ell\, c_i^T x / \sqrt{s_i}` with :math:`\ell` = ``LENGTH``, and back
     :math:`x = \sum_i c_i \sqrt{s_i}\, a_i / \ell`. Of all powers of s_i it is the root by which a
-    noise that is alike in all numbers harms the image least. Nothing is trained or saved.
+    noise that is alike in all numbers harms the image least, where these have a given variance in
+    all. Nothing is trained or saved.
 
     Args:
         image_shape: (channels, height, width), of one channel or red, green and blue.

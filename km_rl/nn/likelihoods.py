@@ -108,6 +108,8 @@ def bits_per_dimension(nats: Number, dimensions: int, levels: int = 256) -> Numb
     0..1 becomes one over 0..levels by dividing by ``levels`` per dimension, which adds
     ``ln levels`` nats each: ``(nats / dimensions + ln levels) / ln 2``, for 256 levels
     ``nats / (dimensions ln 2) + 8``. That bounds the bits of the whole levels, which a code
-    without loss needs (Theis et al. 2016, "A note on the evaluation of generative models").
+    without loss needs (Theis et al. 2016, "A note on the evaluation of generative models"), where
+    the density does not depend on u: a VAE's, or a machine's full bound. Given a memory that was
+    written from the same draw, which may have stored u, it bounds no code and can be negative.
     """
     return (nats / dimensions + math.log(levels)) / math.log(2)

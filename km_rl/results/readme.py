@@ -204,13 +204,23 @@ def _order(setting: str) -> tuple[int, list[str]]:
 def _value(row: Row | None, decimals: int) -> str:
     """The value, with half its interval's length where seeds differ; empty where it is None.
 
-    A number of many digits has fewer ``decimals``, so that four figures are shown.
+    An interval that is cut is told itself. A number of many digits has fewer ``decimals``, so that
+    four figures are shown.
     """
     if row is None:
         return ""
     decimals = max(0, min(decimals, 3 - int(math.log10(max(1.0, abs(row.value))))))
-    half = 0.0 if row.low is None or row.high is None else (row.high - row.low) / 2
-    return f"{row.value:.{decimals}f}" + (f" ± {half:.{decimals}f}" if half else "")
+    value = f"{row.value:.{decimals}f}"
+    if row.low is None or row.high is None or row.high == row.low:
+        return value
+    if _is_cut(row):
+        return f"{value} [{row.low:.{decimals}f}, {row.high:.{decimals}f}]"
+    return f"{value} ± {(row.high - row.low) / 2:.{decimals}f}"
+
+
+def _is_cut(row: Row) -> bool:
+    """Whether the interval of a probability ends at 0 or 1, where it would have gone on."""
+    return row.metric == RETURNS["P(improvement)"] and (row.low == 0 or row.high == 1)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
@@ -241,6 +251,8 @@ def _provenance(rows: Sequence[Row], names: Mapping[str, str] = MappingProxyType
     told = []
     if any(row.low is not None and not row.metric.startswith("return") for row in rows):
         told.append("± is half the 95% interval over seeds (Student's t).")
+    if any(_is_cut(row) for row in rows):
+        told.append("[ ] is that interval, cut at 0 or 1.")
     for (number, hardware, joined), labels in made.items():
         start = f"{', '.join(labels)}: " if len(made) > 1 else ""
         told.append(f"{start}{number}, {hardware}, commit {joined}.")

@@ -3,7 +3,8 @@ r"""Whose pair is this? The logit of a pair (s, a), given a memory of the expert
 A memory of each is written from a pile of its pairs: at the address of a pair
 (`km_rl.rl.channel`) its code, or whose it is. What they say about a further pair
 (`km_rl.rl.evidence`) becomes the logit (`km_rl.rl.heads`), bounded by ``bound`` tanh(logit /
-``bound``). While neither memory holds anything both predict the prior and the logit is 0.
+``bound``). While neither memory holds anything both predict the prior, and the
+logit is 0 until bias and correction are trained.
 
 Four things make it work; Wu et al. 2018 did none of them:
 

@@ -66,7 +66,10 @@ class Pile(nn.Module):
         return self.keys[: self.count]
 
     def key(self, rows: Tensor) -> Tensor:
-        """Rows -> (N,): equal for rows of equal bits, and by chance once in 2^64 for others."""
+        """Rows -> (N,): equal for rows of equal bits, by chance once in 2^64 for others.
+
+        Of rows of zeros and ones once in 2^41, for in float32 these differ in few bits.
+        """
         return (rows.contiguous().view(torch.int32).long() * self.salt).sum(-1)
 
     @torch.no_grad()

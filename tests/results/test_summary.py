@@ -597,6 +597,20 @@ def test_a_few_shot_comparison_of_any_size_tells_no_probability_of_one_seed(
     assert f"| bc | {cells}\n" in table and ("P(imp" in table) == (seeds == 3)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "cell", "cut"),
+    [(0.7, 0.9, "0.800 ± 0.100", False), (0.5, 1.0, "0.800 [0.500, 1.000]", True)],
+)
+def test_an_interval_that_is_cut_at_1_is_told_itself(
+    low: float, high: float, cell: str, cut: bool
+) -> None:
+    """Half its length would be less than what lies on its longer side."""
+    name, made = "few-shot-pointnav-4tasks", (3, "a core", "python scripts/few_shot.py", "abc")
+    rows = [Row(name, "bc", "probability_kanerva_better", 0.8, low, high, *made)]
+    table = with_tables(f"<!-- results: {name} --><!-- /results -->", rows)
+    assert f"| bc | {cell} |" in table and ("[ ] is that interval" in table) == cut
+
+
 def test_settings_stand_by_the_size_of_their_numbers() -> None:
     settings = ("km, slots=128", "vae", "km, slots=16", "km", "another")
     rows = [Row("z", one, "bound_nats", 1.0, None, None, 1, "x", "y", "abc") for one in settings]
