@@ -35,6 +35,8 @@ from km_rl.results.spread import mean
 from km_rl.results.summary import WAIT, Row, check, check_name, read, record, span
 
 ONE_BY_ONE = "seeds.png"
+WHOLE = "as it is"
+"""The model whose parts are ablated."""
 TIME = "training_seconds"
 GAPS = (
     "bound_nats",
@@ -131,15 +133,26 @@ def part_by_part(settings: Mapping[str, Sequence[Scored]], place: Path) -> Path:
         The figure's path.
     """
     key, unit = _judged_by([one for scored in settings.values() for one in scored])
+    names = part_names(settings)
     found = {
-        setting.partition(", ")[2] or "as it is": [one.numbers[key] for one in scored]
+        names[setting]: [one.numbers[key] for one in scored]
         for setting, scored in settings.items()
     }
-    found = dict(sorted(found.items(), key=lambda row: (row[0] != "as it is", mean(row[1])[0])))
+    found = dict(sorted(found.items(), key=lambda row: (row[0] != WHOLE, mean(row[1])[0])))
     path = place / f"{ABLATIONS}.png"
     with written_beside(path) as beside:
         beside.write_bytes(png(figures.dots(found, f"bound, {unit}")))
     return path
+
+
+def part_names(settings: Iterable[str]) -> dict[str, str]:
+    """What each setting is called there: the part that differs, or a rival that has none."""
+    split = {setting: setting.partition(", ") for setting in settings}
+    ablated = {kind for kind, _, part in split.values() if part}
+    return {
+        setting: part or (WHOLE if kind in ablated else kind.upper())
+        for setting, (kind, _, part) in split.items()
+    }
 
 
 def _judged_by(every: Sequence[Scored]) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from km_rl.evaluate.table import FULL, PRICED
 from km_rl.results.kept import MOST_BYTES, RUNS
 from km_rl.results.readme import with_tables
 from km_rl.results.scored import COSTS, NATS, thinned
-from km_rl.results.seeds import ONE_BY_ONE, record_runs
+from km_rl.results.seeds import ONE_BY_ONE, part_names, record_runs
 from km_rl.results.spread import mean
 from km_rl.results.summary import Row, command_of, read, record, span, spanned
 
@@ -435,6 +435,14 @@ def test_a_run_recorded_before_a_setting_was_added_has_its_usual_value(
     evaluated(more, [entry(str(more), 70.0)])
     assert recorded([more])["km", "bound_nats"].seeds == 3
     assert '"cosines": false' in kept.read_text()
+
+
+def test_a_rival_is_not_the_model_whose_parts_differ() -> None:
+    assert part_names(["km", "km, slots=16", "vae"]) == {
+        "km": "as it is",
+        "km, slots=16": "slots=16",
+        "vae": "VAE",
+    }
 
 
 def test_one_process_records_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
