@@ -137,6 +137,28 @@ def written_beside(path: str | Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+def check_place(path: Path) -> None:
+    """Refuse, before long work, a file that could not be written after it; makes its folder.
+
+    Raises:
+        InputError: it is a folder, or its own cannot be made or written.
+    """
+    make_folder(path.parent)
+    if path.is_dir():
+        raise InputError(
+            f"'{path}' is a folder where a file is to be written: give a file's path."
+        )
+    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"'{path}' cannot be written ({error.strerror or error}): "
+            f"give a folder that is yours to write to and has space."
+        ) from error
+
+
 def _umask() -> int:
     """The permissions that new files go without; some writers are stricter than asked."""
     mask = os.umask(0)

@@ -76,6 +76,10 @@ def _read(path: Path) -> list[Line]:
         text = path.read_text(errors="replace")
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise InputError(
+            f"'{path}' cannot be read ({error.strerror}): give another --run-dir."
+        ) from error
     lines = []
     for line in text.splitlines():
         try:

@@ -44,10 +44,11 @@ def cholesky(A: Float[Tensor, "*B N N"]) -> Float[Tensor, "*B N N"]:
             f"a {A.shape[-1]} x {A.shape[-1]} covariance holds NaN or infinity: look for it in "
             f"the addresses and codes that were written."
         )
+    more = "forget only what was written" if A.dtype == torch.float64 else "use float64"
     raise NotPositiveDefiniteError(
         f"a {A.shape[-1]} x {A.shape[-1]} covariance in {A.dtype} is not positive definite; "
         f"jitters up to {JITTERS[-1]:.0e} of its mean diagonal were tried: "
-        f"use a larger noise variance or float64."
+        f"use a larger noise variance, or {more}."
     )
 
 

@@ -233,7 +233,7 @@ def _metrics(path: Path) -> list[Metrics]:
         try:
             row = json.loads(line)
             rows.setdefault(row["step"], {}).update(row)
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             continue
     return [rows[step] for step in sorted(rows)]
 

@@ -11,6 +11,8 @@ import torch
 
 from km_rl.errors import InputError, written_beside
 
+ELSEWHERE = "give another folder; if it is an old save of this, delete it and train again"
+
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Write it whole or not at all; errors as `written_beside`."""
@@ -24,13 +26,16 @@ def load_state(path: Path, keys: Iterable[str], of: str) -> dict[str, Any]:
     """The values under ``keys`` of what `save_state` wrote, on the CPU.
 
     Raises:
-        InputError: the file cannot be read, or is no whole save ``of`` this.
+        InputError: the file cannot be read, is no whole save, or one of something else than this.
     """
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: saved[key] for key in keys}
     except Exception as error:  # a file can be broken in any way
         raise damaged(path, of) from error
+    if not isinstance(saved, dict) or (missing := [key for key in keys if key not in saved]):
+        told = f"'{missing[0]}' is not in it" if isinstance(saved, dict) else "it has no names"
+        raise InputError(f"'{path}' is a save of something else than {of} ({told}): {ELSEWHERE}.")
+    return {key: saved[key] for key in keys}
 
 
 def damaged(path: Path, of: str) -> InputError:

@@ -107,6 +107,11 @@ def load_weights(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str,
 
 def read_weights(path: str | Path) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
     """Read back (kind, spec, state dict) of any model; errors as `load_weights`."""
+    if Path(path).is_dir():
+        raise InputError(
+            f"'{path}' is a folder where a file of weights is expected: give the .safetensors in "
+            f"it, or load a run folder by .from_run."
+        )
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -116,7 +121,8 @@ def read_weights(path: str | Path) -> tuple[str, dict[str, Any], dict[str, Tenso
         return header["kind"], spec, state
     except FileNotFoundError as error:
         raise InputError(
-            f"There are no weights at '{path}': give a run folder that has finished a checkpoint."
+            f"There are no weights at '{path}': give a file of weights, such as a run folder has "
+            f"that has finished a checkpoint."
         ) from error
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
         raise InputError(

@@ -48,6 +48,9 @@ class TrainerCallback(BaseCallback):
     def on_round_end(self) -> None:
         """Called after the discriminator's updates, when nothing is half done."""
 
+    def on_interrupt(self) -> None:
+        """Called in place of the end of training where an exception ends it, Ctrl-C among them."""
+
     def _on_step(self) -> bool:
         return True
 
@@ -96,6 +99,11 @@ class Attached(CallbackList):
             self._train(total_timesteps, callback=end_round)
         except _Stopped:
             self.trainer.logger.dump(self.trainer._global_step)
+        except BaseException:
+            for one in self.callbacks:
+                if isinstance(one, TrainerCallback):
+                    one.on_interrupt()
+            raise
         self.finish()
 
     def on_round_end(self) -> None:

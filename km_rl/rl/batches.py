@@ -32,8 +32,8 @@ class ExpertBatches:
         seed: of the shuffling.
 
     Raises:
-        InputError: no transitions, arrays that are missing or differ in length, or a batch size
-            below 1.
+        InputError: no transitions, arrays that are missing, differ in length or hold anything but
+            finite numbers, or a batch size below 1.
     """
 
     def __init__(self, pairs: Any, batch_size: int, seed: int = 0) -> None:
@@ -76,4 +76,19 @@ def _arrays(pairs: Any) -> Batch:
             f"imitation's Transitions are expected; make them of trajectories by "
             f"imitation.data.rollout.flatten_trajectories."
         )
-    return {name: np.asarray(rows) for name, rows in found.items()}
+    return {name: _finite(np.asarray(rows), name) for name, rows in found.items()}
+
+
+def _finite(rows: np.ndarray, name: str) -> np.ndarray:
+    if not (np.issubdtype(rows.dtype, np.number) or rows.dtype == bool):
+        raise InputError(
+            f"The expert's {name} are no array of numbers: flatten dictionaries by gymnasium's "
+            f"FlattenObservation, and give rows of one length."
+        )
+    finite = np.isfinite(rows).all(axis=tuple(range(1, rows.ndim)))
+    if len(bad := np.flatnonzero(~finite)):
+        raise InputError(
+            f"The expert's {name} hold NaN or infinity in {len(bad)} of {len(rows)} rows, first "
+            f"in row {bad[0]} (from 0): leave that trajectory out, or repair it."
+        )
+    return rows

@@ -17,7 +17,7 @@ from imitation.policies.replay_buffer_wrapper import ReplayBufferRewardWrapper
 from imitation.util.networks import evaluating
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from km_rl.errors import InputError, make_folder
+from km_rl.errors import InputError, check_place
 from km_rl.rl.attached import TrainerCallback, attach
 from km_rl.rl.evidence import POLICY
 from km_rl.rl.reward_net import KanervaRewardNet, Surprise
@@ -155,9 +155,10 @@ class KanervaCallback(TrainerCallback):
                 self._net = KanervaRewardNet(*spaces, **settings).to(self.model.device).eval()
         _check_space(spaces[0], self._net.observation_space)
         _check_space(spaces[1], self._net.action_space)
-        self._net.observes_itself = False
+        if self.trainer is not None:  # elsewhere nothing but this callback makes it observe
+            self._net.observes_itself = False
         if self.save_path is not None:
-            make_folder(self.save_path.parent)
+            check_place(self.save_path)
         self._saved_at = self.num_timesteps
 
     def _on_step(self) -> bool:
@@ -180,6 +181,11 @@ class KanervaCallback(TrainerCallback):
         self.reward_net.observes_itself = True
         if self.save_path is not None:
             self._save()
+
+    def on_interrupt(self) -> None:
+        """Leave the net as it was: without this callback it observes by itself."""
+        if self._net is not None:
+            self._net.observes_itself = True
 
     @property
     def _round_steps(self) -> int:

@@ -208,8 +208,9 @@ class Discriminator(nn.Module):
             scores = self.logits_expert_is_high(self.expert.content, left_out=True)
             self._expert_scores = scores.sort().values
         scores = self._expert_scores
-        below = torch.searchsorted(scores, self.logits_expert_is_high(rows), right=True)
-        return (1 + below) / (1 + len(scores))
+        logits = self.logits_expert_is_high(rows)
+        below = torch.searchsorted(scores, logits, right=True)  # above all where it is NaN
+        return ((1 + below) / (1 + len(scores))).where(~logits.isnan(), logits)
 
     def written(self) -> Frozen:
         """The memories: anew while what they hold is trained, else those of the last change."""

@@ -33,6 +33,8 @@ def pay_anew(trainer: AdversarialTrainer) -> None:
         InputError: the generator has no such buffer, or there are transitions in it.
     """
     learner: Any = trainer.gen_algo
+    if isinstance(getattr(learner, "replay_buffer", None), ReplayBufferRewardWrapper):
+        raise InputError("pay_anew was called of this trainer before: call it once.")
     if not keeps_old_rewards(learner):
         raise InputError(
             f"{type(learner).__name__} has no plain replay buffer whose rewards grow old: leave "

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from km_rl.errors import InputError, at_least_one, make_folder
+from km_rl.errors import InputError, at_least_one, check_place, make_folder
 from km_rl.nn.saves import load_state, save_state
 from km_rl.nn.weights import fill, save_weights
 from km_rl.rl.attached import TrainerCallback
@@ -78,6 +78,7 @@ class SaveTraining(TrainerCallback):
                 "SaveTraining was started outside of imitation's GAIL or AIRL: put it into one by "
                 "attach(trainer, ...), or take SB3's CheckpointCallback."
             )
+        check_place(self.folder / TRAINING)
         self._saved_at = self.num_timesteps
 
     def on_round_end(self) -> None:

@@ -320,8 +320,13 @@ def _some(rows: Tensor, most: int) -> Tensor:
 
 def _width(space: gym.Space) -> int:
     """Entries of a vector of the space, one-hot if it is discrete."""
-    if isinstance(space, gym.spaces.Discrete):
+    if isinstance(space, gym.spaces.Discrete) and space.start == 0:
         return int(space.n)
+    if isinstance(space, gym.spaces.Discrete):
+        raise InputError(
+            f"{space} was given, which counts from {space.start}: one that counts from 0, as "
+            f"SB3's agents do, is expected; wrap the environment."
+        )
     if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
         return space.shape[0]
     raise InputError(

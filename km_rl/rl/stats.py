@@ -37,7 +37,11 @@ class RunningStats(nn.Module):
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
-        """Take in ``x``, with shape (..., D), unless frozen; InputError for NaN or infinity."""
+        """Take in ``x``, with shape (..., D), unless frozen.
+
+        Raises:
+            InputError: NaN, infinity, or numbers whose squares are too large for float32.
+        """
         rows = x.reshape(-1, x.shape[-1]).double()
         if self.frozen or not len(rows):
             return
@@ -46,7 +50,13 @@ class RunningStats(nn.Module):
             raise InputError("Running statistics were given NaN or infinity: leave such rows out.")
         share = len(rows) / (self.count + len(rows)).double()
         shift = mean - self.mean
-        self.var.copy_(self.var.double().lerp(var, share) + share * (1 - share) * shift**2)
+        merged = self.var.double().lerp(var, share) + share * (1 - share) * shift**2
+        if not merged.float().isfinite().all():
+            raise InputError(
+                f"Running statistics were given numbers up to {float(rows.abs().max()):.1e}, with "
+                f"squares too large for float32: leave such rows out, or rescale them."
+            )
+        self.var.copy_(merged)
         self.mean += share * shift
         self.count += len(rows)
 

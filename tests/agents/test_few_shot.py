@@ -298,6 +298,12 @@ def test_agents_may_have_fewer_seeds_than_discriminators(
     assert [call.args[:2] for call in asked.call_args_list] == [("bc", n) for n in expected]
 
 
+def test_notes_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot be read .* give another --run-dir"):
+        Notes(tmp_path / "file" / "measured.jsonl")
+
+
 def test_lines_are_appended_and_one_that_was_cut_off_is_measured_again(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "measured.jsonl"
     notes = Notes(path)

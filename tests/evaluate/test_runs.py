@@ -39,7 +39,7 @@ def test_two_of_a_kind_are_called_by_their_folders(tmp_path: Path) -> None:
 def test_metrics_that_were_cut_off(tmp_path: Path) -> None:
     folder = finished(tmp_path / "run", tiny_vae())
     with (folder / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 60, "ima')
+        file.write('5\n{"step": 60, "ima')
     (run,) = read_runs([folder])
     assert run.last("step") == 50
     assert run.last("train/bound") == 2.0

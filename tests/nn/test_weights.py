@@ -30,6 +30,13 @@ def test_another_kind_is_refused(tmp_path: Path) -> None:
         load_weights(tmp_path / "w", "km")
 
 
+def test_a_folder_is_refused_by_what_there_is_in_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is a folder .* load a run folder by \.from_run"):
+        read_weights(tmp_path)
+    with pytest.raises(InputError, match=r"There are no weights at .* give a file of weights"):
+        read_weights(tmp_path / "w")
+
+
 def test_a_safetensors_file_of_others_is_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2)}, tmp_path / "w")
     with pytest.raises(InputError, match="not a complete weights file"):

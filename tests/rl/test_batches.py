@@ -53,6 +53,18 @@ def test_arrays_that_are_missing_are_named() -> None:
         ExpertBatches(given, 4)
 
 
+def test_what_is_no_finite_number_is_refused() -> None:
+    given = _pairs(5)
+    given["obs"] = np.array(given["obs"], dtype=float)
+    given["obs"][2] = np.nan
+    with pytest.raises(
+        InputError, match=r"obs hold NaN or infinity in 1 of 5 rows, first in row 2"
+    ):
+        ExpertBatches(given, 4)
+    with pytest.raises(InputError, match="obs are no array of numbers: flatten dictionaries"):
+        ExpertBatches({**given, "obs": np.array([{}] * 5)}, 4)
+
+
 def test_transitions_of_imitation_are_pairs() -> None:
     obs, acts = np.arange(14.0).reshape(7, 2), np.arange(7.0)[:, None]
     infos, dones = np.array([{}] * 7), np.zeros(7, dtype=bool)

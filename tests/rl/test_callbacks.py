@@ -199,6 +199,28 @@ def test_a_net_that_is_given_is_the_one_that_is_written(tmp_path: Path) -> None:
     assert net.observes_itself
 
 
+def test_after_an_interrupt_the_net_observes_by_itself_again(tmp_path: Path) -> None:
+    class Interrupted(BaseCallback):
+        def _on_step(self) -> bool:
+            raise KeyboardInterrupt
+
+    trainer = gail(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        attach(trainer, KanervaCallback(), Interrupted()).train(ROUND)
+    assert trainer._reward_net.observes_itself
+    with pytest.raises(KeyboardInterrupt):
+        callback = KanervaCallback(trainer._reward_net)
+        ppo("CartPole-v1").learn(ROUND, callback=[callback, Interrupted()])
+    assert trainer._reward_net.observes_itself
+
+
+def test_where_it_cannot_be_saved_is_told_before_training(tmp_path: Path) -> None:
+    model = ppo("CartPole-v1")
+    with pytest.raises(InputError, match="is a folder where a file is to be written"):
+        model.learn(ROUND, callback=KanervaCallback(**TINY, save_path=tmp_path))
+    assert model.num_timesteps == 0
+
+
 def test_beside_another_discriminator_it_has_a_memory_of_its_own(tmp_path: Path) -> None:
     venv = environments(CARTPOLE)
     other = BasicRewardNet(venv.observation_space, venv.action_space)

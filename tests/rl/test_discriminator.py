@@ -314,6 +314,7 @@ def test_p_values_of_further_expert_pairs_are_uniform() -> None:
     assert 0 < values.min() and values.max() <= 1
     assert abs(values.mean() - 0.5) < 0.05
     assert net.p_value(_rows(500, -1.0, 3)).mean() < 0.1
+    assert net.p_value(torch.full_like(_rows(1, 1.0, 2), torch.nan)).isnan().all()
 
 
 def test_loading_and_moving_let_the_memories_be_written_anew() -> None:

@@ -69,3 +69,10 @@ def test_the_buffer_keeps_its_settings_and_what_is_in_it_is_not_thrown_away(
 def test_a_generator_that_keeps_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="PPO has no plain replay buffer"):
         pay_anew(gail(tmp_path))
+
+
+def test_it_is_called_once(tmp_path: Path) -> None:
+    trainer = gail(tmp_path, generator=sac(), venv=environments(PENDULUM, 1))
+    pay_anew(trainer)
+    with pytest.raises(InputError, match="was called of this trainer before"):
+        pay_anew(trainer)

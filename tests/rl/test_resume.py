@@ -254,6 +254,23 @@ def test_what_cannot_be_written_leaves_the_old_save(tmp_path: Path) -> None:
             save_training(trainer, folder)
 
 
+def test_where_it_cannot_be_saved_is_told_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    trainer = attach(gail(tmp_path), SaveTraining(tmp_path / "file", every=10**6))
+    with pytest.raises(InputError, match=r"'.*file' cannot be made"):
+        trainer.train(ROUND)
+    assert trainer.gen_algo.num_timesteps == 0
+
+
+def test_a_save_of_something_else_is_not_called_broken(tmp_path: Path) -> None:
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "training.pt")
+    with pytest.raises(InputError, match=r"something else than an adversarial training \('kinds'"):
+        resume_training(gail(tmp_path), tmp_path)
+    torch.save(torch.zeros(1), tmp_path / "training.pt")
+    with pytest.raises(InputError, match=r"\(it has no names\): give another folder"):
+        resume_training(gail(tmp_path), tmp_path)
+
+
 def test_a_callback_outside_a_trainer_is_refused() -> None:
     with pytest.raises(InputError, match=r"put it into one by attach"):
         ppo().learn(ROUND, callback=SaveTraining("run", every=1))

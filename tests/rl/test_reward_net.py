@@ -255,3 +255,8 @@ def test_memories_move_to_the_gpu_and_are_written_there() -> None:
     logits = net.train()(*net.preprocess(*_arrays(_transitions(16, seed=3))))
     assert logits.device.type == "cuda" and logits.isfinite().all()
     assert net.eval().forget(_transitions(40)) == 40
+
+
+def test_actions_that_do_not_count_from_0_are_refused() -> None:
+    with pytest.raises(InputError, match="which counts from 1: one that counts from 0"):
+        KanervaRewardNet(gym.spaces.Box(-1, 1, (3,)), gym.spaces.Discrete(3, start=1))

@@ -67,10 +67,16 @@ def test_a_checkpoint_cannot_run_code(finished: Path) -> None:
     (finished / "training.pt").write_bytes(pickle.dumps(Trap(), protocol=2))
     with pytest.raises(InputError, match="not a whole save of a training"):
         load(finished)
-    for content in ({"kind": Trap()}, torch.zeros(3), [1, 2]):
-        torch.save(content, finished / "training.pt")
-        with pytest.raises(InputError, match="not a whole save of a training"):
-            load(finished)
+    torch.save({"kind": Trap()}, finished / "training.pt")
+    with pytest.raises(InputError, match="not a whole save of a training"):
+        load(finished)
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {"weights": torch.zeros(3)}])
+def test_a_save_of_something_else_is_refused(finished: Path, content: object) -> None:
+    torch.save(content, finished / "training.pt")
+    with pytest.raises(InputError, match="a save of something else than a training"):
+        load(finished)
 
 
 def test_there_may_be_no_checkpoint(tmp_path: Path) -> None:
