@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from km_rl.errors import InputError, written_beside
-
-ELSEWHERE = "give another folder; if it is an old save of this, delete it and train again"
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -22,7 +20,7 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
         beside.write_bytes(whole.getbuffer())
 
 
-def load_state(path: Path, keys: Iterable[str], of: str) -> dict[str, Any]:
+def load_state(path: Path, keys: Collection[str], of: str) -> dict[str, Any]:
     """The values under ``keys`` of what `save_state` wrote, on the CPU.
 
     Raises:
@@ -32,10 +30,13 @@ def load_state(path: Path, keys: Iterable[str], of: str) -> dict[str, Any]:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file can be broken in any way
         raise damaged(path, of) from error
-    if not isinstance(saved, dict) or (missing := [key for key in keys if key not in saved]):
-        told = f"'{missing[0]}' is not in it" if isinstance(saved, dict) else "it has no names"
-        raise InputError(f"'{path}' is a save of something else than {of} ({told}): {ELSEWHERE}.")
-    return {key: saved[key] for key in keys}
+    known = saved if isinstance(saved, dict) else {}
+    if missing := [key for key in keys if key not in known]:
+        raise InputError(
+            f"'{path}' is a save of something else than {of} ('{missing[0]}' is not in it): give "
+            f"another folder; if it is an old save of this, delete it and train again."
+        )
+    return {key: known[key] for key in keys}
 
 
 def damaged(path: Path, of: str) -> InputError:

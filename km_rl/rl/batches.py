@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from km_rl.errors import InputError, at_least_one
+from km_rl.rl.sources import check_finite, numbers
 
 Batch = dict[str, np.ndarray]
 FIELDS = ("obs", "acts", "next_obs", "dones")
@@ -76,19 +77,6 @@ def _arrays(pairs: Any) -> Batch:
             f"imitation's Transitions are expected; make them of trajectories by "
             f"imitation.data.rollout.flatten_trajectories."
         )
-    return {name: _finite(np.asarray(rows), name) for name, rows in found.items()}
-
-
-def _finite(rows: np.ndarray, name: str) -> np.ndarray:
-    if not (np.issubdtype(rows.dtype, np.number) or rows.dtype == bool):
-        raise InputError(
-            f"The expert's {name} are no array of numbers: flatten dictionaries by gymnasium's "
-            f"FlattenObservation, and give rows of one length."
-        )
-    finite = np.isfinite(rows).all(axis=tuple(range(1, rows.ndim)))
-    if len(bad := np.flatnonzero(~finite)):
-        raise InputError(
-            f"The expert's {name} hold NaN or infinity in {len(bad)} of {len(rows)} rows, first "
-            f"in row {bad[0]} (from 0): leave that trajectory out, or repair it."
-        )
-    return rows
+    for name, rows in found.items():
+        check_finite(numbers(rows, f"The expert's {name}")[:, None], f"The expert's {name}")
+    return {name: np.asarray(rows) for name, rows in found.items()}

@@ -77,7 +77,7 @@ def _raw(source: Any) -> _Raw:
         )
     if terminal is None:
         return _Raw(obs, acts, next_obs, dones)
-    obs, dones = _tensor(obs, "Observations"), torch.zeros(len(acts))
+    obs, dones = numbers(obs, "Observations"), torch.zeros(len(acts))
     dones[-1:] = float(terminal)
     return _Raw(obs[:-1], acts, obs[1:], dones, torch.zeros_like(dones))
 
@@ -150,7 +150,7 @@ def _encoded(raw: _Raw, observation_space: Any, action_space: Any) -> Pairs:
     if raw.next_obs is not None:
         following = _vectors(raw.next_obs, observation_space, "Next observations")
     if raw.dones is not None:
-        done = _tensor(raw.dones, "Dones").flatten().to(done)
+        done = numbers(raw.dones, "Dones").flatten().to(done)
     shapes = [tuple(x.shape) for x in (state, action, following, done)]
     if len({shape[0] for shape in shapes}) > 1 or shapes[2][1] not in (0, shapes[0][1]):
         raise InputError(
@@ -159,13 +159,13 @@ def _encoded(raw: _Raw, observation_space: Any, action_space: Any) -> Pairs:
         )
     number = done.cumsum(0) - done
     if raw.trajectory is not None:
-        number = _tensor(raw.trajectory, "Trajectories").to(state.device)
+        number = numbers(raw.trajectory, "Trajectories").to(state.device)
     return Pairs(state, action, following, done, number.unique(return_inverse=True)[1])
 
 
 def _vectors(values: Any, space: Any, what: str) -> Tensor:
     """Rows of numbers, or of one-hot vectors, as float32 with shape (N, D)."""
-    x = _tensor(values, what)
+    x = numbers(values, what)
     shape = tuple(x.shape[1:])
     wanted = shape if space is None else tuple(getattr(space, "shape", ()))
     if len(wanted) > 2:
@@ -182,12 +182,17 @@ def _vectors(values: Any, space: Any, what: str) -> Tensor:
     if space is None and what == "Actions" and not x.is_floating_point():
         raise InputError("Actions are whole numbers: give action_space, which says how many.")
     x = x.reshape(len(x), -1).float()
-    if len(bad := (~x.isfinite()).any(dim=1).nonzero()):
+    check_finite(x, what)
+    return x
+
+
+def check_finite(x: Tensor, what: str) -> None:
+    """Refuse rows with NaN or infinity with an `InputError` that counts them."""
+    if len(bad := (~x.isfinite()).flatten(1).any(dim=1).nonzero()):
         raise InputError(
             f"{what} hold NaN or infinity in {len(bad)} of {len(x)} rows, first in row "
             f"{int(bad[0])} (from 0): leave that trajectory out, or repair it."
         )
-    return x
 
 
 def _one_hot(x: Tensor, space: Any, what: str) -> Tensor:
@@ -201,7 +206,7 @@ def _one_hot(x: Tensor, space: Any, what: str) -> Tensor:
     return torch.nn.functional.one_hot(index.flatten(), n).float()
 
 
-def _tensor(values: Any, what: str) -> Tensor:
+def numbers(values: Any, what: str) -> Tensor:
     """A tensor stays where it is; anything else is copied, as imitation's arrays are read-only."""
     if isinstance(values, Tensor):
         return values.detach()

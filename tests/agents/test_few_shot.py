@@ -30,6 +30,7 @@ from agents.few_shot.scores import (
     Acting,
     TaskReturn,
     classical,
+    share,
     stops,
 )
 from agents.few_shot.settings import SETTINGS, Setting
@@ -142,9 +143,10 @@ def test_a_score_is_0_for_a_random_policy_and_1_for_the_expert(name: Any) -> Non
     for case in family.held_out:
         measure = TaskReturn(family, case)
         assert case.act is not None and measure.expert.mean > measure.random.mean
-        assert measure.of(Acting(case.act)).mean == measure.expert.mean
-        assert measure.of_random().mean == measure.random.mean
-        assert measure.of(Acting(case.act)).mean == measure.expert.mean
+        ends = measure.expert.mean, measure.random.mean
+        assert share(measure.of(Acting(case.act)).mean, *ends) == 1
+        assert share(measure.of_random().mean, *ends) == 0
+        assert share(measure.of(Acting(case.act)).mean, *ends) == 1
 
 
 def test_an_expert_that_is_no_better_than_chance_gives_no_scale() -> None:

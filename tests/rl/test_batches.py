@@ -61,7 +61,7 @@ def test_what_is_no_finite_number_is_refused() -> None:
         InputError, match=r"obs hold NaN or infinity in 1 of 5 rows, first in row 2"
     ):
         ExpertBatches(given, 4)
-    with pytest.raises(InputError, match="obs are no array of numbers: flatten dictionaries"):
+    with pytest.raises(InputError, match=r"obs of type ndarray are no array of numbers: flatten"):
         ExpertBatches({**given, "obs": np.array([{}] * 5)}, 4)
 
 

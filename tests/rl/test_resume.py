@@ -267,7 +267,7 @@ def test_a_save_of_something_else_is_not_called_broken(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"something else than an adversarial training \('kinds'"):
         resume_training(gail(tmp_path), tmp_path)
     torch.save(torch.zeros(1), tmp_path / "training.pt")
-    with pytest.raises(InputError, match=r"\(it has no names\): give another folder"):
+    with pytest.raises(InputError, match=r"\('kinds' is not in it\): give another folder"):
         resume_training(gail(tmp_path), tmp_path)
 
 
