@@ -15,7 +15,9 @@ What is restored: reward net, its memories and optimiser, policy and optimisers,
 algorithm's replay buffer, the transitions that the discriminator learns from, all counters, and
 the random streams of torch, numpy and Python. What is not: the state and random streams of the
 environment, which begins new episodes, the place in the shuffled demonstrations, running means of
-episode returns, and callbacks.
+episode returns, and callbacks. Demonstrations are the trainer's own and are not compared with
+those before: of other ones the memory holds both, until the old are forgotten by
+`KanervaRewardNet.forget`.
 """
 
 from __future__ import annotations

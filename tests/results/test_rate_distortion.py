@@ -48,8 +48,13 @@ def test_a_place_has_half_the_interval_of_the_full_bound() -> None:
     assert places([distortion, several], NAME) == [Place("km", 0.1, 35.0, 70.0, 2.0)]
 
 
+def test_the_lead_is_the_recorded_gap_which_is_paired_by_seed() -> None:
+    gap = of("km-under-vae", 0.0, 7.5)[1]
+    assert [place.lead for place in places([*ROWS, gap], NAME)] == [7.5, None, None]
+
+
 def test_panels_are_in_order_and_the_rivals_line_is_where_its_sum_is() -> None:
-    km, vae = Place("km", 1.0, 20.0, 80.0, 5.0), Place("vae", None, 20.0, 90.0, 30.0)
+    km, vae = Place("km", 1.0, 20.0, 80.0, 5.0, 9.5), Place("vae", None, 20.0, 90.0, 30.0)
     other = Place("km", 0.1, 200.0, 60.0, 50.0)
     panels = {f"{n} classes": [km, other, vae] for n in ("all", "12", "2")} | {"1 class": [vae]}
     drawn = figure(panels).axes
@@ -64,7 +69,7 @@ def test_panels_are_in_order_and_the_rivals_line_is_where_its_sum_is() -> None:
     np.testing.assert_allclose(rates + distortions, 110.0)
     assert rates.min() < 20.0 < rates.max() and distortions.min() == pytest.approx(60.0)
     told = [one.get_text() for one in drawn[1].texts]
-    assert told == ["1", "0.1", "weight 1: 10.0 nats under the VAE"]
+    assert told == ["1", "0.1", "weight 1: 9.5 nats under the VAE"]
 
 
 @pytest.mark.parametrize("rows, written", [(ROWS, 1), (ROWS[-3:], 0)])
