@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from imitation.data.types import Trajectory, TrajectoryWithRew
 
-from envs.make import KNOWN, family
+from envs.make import KNOWN, env_id, family
 from km_rl.errors import InputError, written_beside
 from km_rl.rl.sources import pairs
 
@@ -144,11 +144,12 @@ def shipped(name: str) -> Path:
     """The demonstrations that come with the project, for an environment's name or id.
 
     Raises:
-        InputError: there are none for this environment; says how to make some.
+        InputError: there is no such environment, or there are none for it; says how to make some.
     """
     path = SHIPPED / f"{family(name).rpartition('/')[2].lower()}.npz"
     if path.is_file():
         return path
+    env_id(name)  # one that does not exist is told of as such
     there = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.npz"))) or "none"
     raise InputError(
         f"No demonstrations are shipped for '{name}' (there are: {there}): name a file with "

@@ -110,8 +110,9 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
                 if name in names and (file := archive.extractfile(member)) is not None:
                     yield name, file.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        reason = str(error).partition(":\n")[0]  # tarfile goes on with what it tried, line by line
         raise InputError(
-            f"'{source}' cannot be read ({error}), so it is truncated or damaged: get it again, "
+            f"'{source}' cannot be read ({reason}), so it is truncated or damaged: get it again, "
             f"{WAYS_OUT}."
         ) from error
 

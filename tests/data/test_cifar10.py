@@ -212,6 +212,13 @@ def test_a_truncated_archive(data: Path, tmp_path: Path) -> None:
         cifar10(tmp_path)
 
 
+def test_no_archive_is_told_of_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / ARCHIVE).write_bytes(b"no archive")
+    with pytest.raises(InputError, match=r"could not be opened successfully\), so it is") as told:
+        cifar10(tmp_path)
+    assert "\n" not in str(told.value)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

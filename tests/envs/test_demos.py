@@ -372,6 +372,8 @@ def test_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shipped("seals/CartPole-v0") == tmp_path / "cartpole.npz"
     with pytest.raises(InputError, match=r"for 'Ant' \(there are: cartpole, halfcheetah\)"):
         shipped("Ant")
+    with pytest.raises(InputError, match="There is no environment 'Nope'"):
+        shipped("Nope")
 
 
 def test_the_expert_that_is_shipped_does_what_its_file_says() -> None:
