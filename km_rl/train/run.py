@@ -58,6 +58,7 @@ FREE = {
     "preset",
     "name",
     "data_dir",
+    "demos",
     "run_dir",
     "threads",
     "cuda_graphs",
@@ -67,7 +68,8 @@ FREE = {
     "log_every",
 }
 """Settings that a resumed run may change: they do not alter what a training step computes, but for
-rounding, which the number of threads does."""
+rounding, which the number of threads does. Where demonstrations lie is free, as their digest is
+compared."""
 
 SITTING = {"commit": "+", "hardware": " + ", "command": " && "}
 """Facts that may differ where a run is gone on with, and what stands between two of one."""
@@ -210,8 +212,7 @@ class Run:
         if before.get("data", data := about.get("data")) != data:
             raise InputError(
                 f"'{self.folder}' holds a run that learned from other data than this command "
-                f"gives, though of the same name: give another --run-dir (or --name), or delete "
-                f"the folder."
+                f"gives: give another --run-dir (or --name), or delete the folder."
             )
         if grown:
             self._grown = {**saved, **grown, "about": _both(before, about, SITTING)}

@@ -413,6 +413,14 @@ def test_a_run_that_learned_from_other_data_is_not_gone_on_with(
         imitate(replace(config, steps=2 * ROUND))
 
 
+def test_the_same_demonstrations_may_lie_elsewhere(demos: Path, tmp_path: Path) -> None:
+    config = _config(demos, tmp_path, steps=ROUND)
+    folder = imitate(config)
+    shutil.copy(demos, elsewhere := tmp_path / "elsewhere.npz")
+    assert imitate(replace(config, demos=elsewhere, steps=2 * ROUND)) == folder
+    assert read_runs([folder])[0].steps == 2 * ROUND
+
+
 def test_a_run_by_another_recipe_is_not_gone_on_with(
     demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
