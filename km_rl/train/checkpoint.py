@@ -75,16 +75,21 @@ def save_checkpoint(
     Raises:
         InputError: the folder cannot be written.
     """
-    kind, spec = _identity(model)
-    save_weights(folder / WEIGHTS, kind, spec, model)
+    _save_weights(folder, model)
     state = {
-        "kind": kind,
+        "kind": _identity(model)[0],
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
         "progress": asdict(progress),
         "streams": streams,
     }
     save_state(folder / TRAINING, state)
+
+
+def restore_weights(folder: Path, model: nn.Module) -> None:
+    """Write the weights for others again, where the file is gone and the state is not."""
+    if (folder / TRAINING).exists() and not (folder / WEIGHTS).exists():
+        _save_weights(folder, model)
 
 
 def load_checkpoint(
@@ -117,6 +122,11 @@ def load_checkpoint(
         return Progress(**saved["progress"]), saved["streams"]
     except Exception as error:  # a file can be broken in any way
         raise damaged(path, OF) from error
+
+
+def _save_weights(folder: Path, model: nn.Module) -> None:
+    kind, spec = _identity(model)
+    save_weights(folder / WEIGHTS, kind, spec, model)
 
 
 def _identity(model: nn.Module) -> tuple[str, dict[str, Any]]:

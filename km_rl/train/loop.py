@@ -30,6 +30,7 @@ from km_rl.train.checkpoint import (
     load_checkpoint,
     random_state,
     restore_random_state,
+    restore_weights,
     save_checkpoint,
 )
 from km_rl.train.objective import Objective, record
@@ -139,6 +140,8 @@ class _Loop:
     def go(self) -> None:
         """Step until done, and do between steps what is due."""
         self.bare.train()
+        if self.run.writes:
+            restore_weights(self.run.folder, self.bare)
         if self._due(self.recipe.evaluate_every) and not self._evaluated():
             self._evaluate()
         while self.progress.step < self.recipe.steps:

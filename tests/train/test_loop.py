@@ -113,6 +113,14 @@ def test_a_finished_run_is_left_as_it_is_and_its_figures_are_returned(tmp_path: 
     assert (tmp_path / "metrics.jsonl").read_text() == lines
 
 
+def test_a_finished_run_without_its_weights_has_them_again(tmp_path: Path) -> None:
+    go(tmp_path)
+    before = weights(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    go(tmp_path)
+    assert weights(tmp_path) == before
+
+
 def test_an_evaluation_that_was_cut_off_is_made_up_for(tmp_path: Path) -> None:
     go(tmp_path / "whole", evaluate_every=2)
     config = replace(TINY, evaluate_every=2)
