@@ -193,12 +193,12 @@ def _values(rows: Sequence[Row]) -> list[str]:
     return [table(["setting", "metric", "value"], cells, words=2), _provenance(rows)]
 
 
-def _order(setting: str) -> tuple[int, list[str]]:
+def _order(setting: str) -> tuple[int, list[str | float], str]:
     """Known ones first, numbers in the others by their size."""
     known = list(LABELS)
-    parts = re.split(r"(\d+)", setting)
-    padded = [part.zfill(9) if part.isdigit() else part for part in parts]
-    return (known.index(setting) if setting in known else len(known), padded)
+    parts = re.split(r"(\d+(?:\.\d+)?)", setting)  # words and numbers by turns
+    sized = [float(part) if place % 2 else part for place, part in enumerate(parts)]
+    return known.index(setting) if setting in known else len(known), sized, setting
 
 
 def _value(row: Row | None, decimals: int) -> str:

@@ -620,10 +620,12 @@ def test_an_interval_that_is_cut_at_1_is_told_itself(
 
 
 def test_settings_stand_by_the_size_of_their_numbers() -> None:
-    settings = ("km, slots=128", "vae", "km, slots=16", "km", "another")
+    parts = ("slots=128", "x=0.1", "slots=16", "x=0.01", "x=0.0")
+    settings = (*(f"km, {part}" for part in parts), "vae", "km", "another")
     rows = [Row("z", one, "bound_nats", 1.0, None, None, 1, "x", "y", "abc") for one in settings]
     table = with_tables("<!-- results: z --><!-- /results -->", rows)
-    shown = ["KM", "VAE", "another", "km, slots=16", "km, slots=128"]
+    last = ["km, slots=16", "km, slots=128", "km, x=0.0", "km, x=0.01", "km, x=0.1"]
+    shown = ["KM", "VAE", "another", *last]
     assert re.findall(r"^\| ([^|]+) \| 1\.0", table, re.MULTILINE) == shown
 
 
