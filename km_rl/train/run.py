@@ -58,7 +58,6 @@ FREE = {
     "preset",
     "name",
     "data_dir",
-    "demos",
     "run_dir",
     "threads",
     "cuda_graphs",
@@ -68,8 +67,7 @@ FREE = {
     "log_every",
 }
 """Settings that a resumed run may change: they do not alter what a training step computes, but for
-rounding, which the number of threads does. Where demonstrations lie is free, as their digest is
-compared."""
+rounding, which the number of threads does."""
 
 SITTING = {"commit": "+", "hardware": " + ", "command": " && "}
 """Facts that may differ where a run is gone on with, and what stands between two of one."""
@@ -195,10 +193,12 @@ class Run:
                 f"'{self.folder / 'config.json'}' is not readable as JSON: "
                 f"delete the folder, or give another --run-dir."
             )
+        before = saved.get("about") or {}
+        free = FREE | {"demos"} if "data" in before else FREE  # their digest is compared below
         grown = {}
         for name, given in settings.items():
             held = saved.get(name, defaults[name])
-            if name in FREE or held == given:
+            if name in free or held == given:
                 continue
             if name in self.grows and given > held:
                 grown[name] = given
@@ -207,7 +207,6 @@ class Run:
                     f"'{self.folder}' holds a run with {name} = {held!r} where this command has "
                     f"{given!r}: give another --run-dir (or --name), or delete the folder."
                 )
-        before = saved.get("about") or {}
         _check_recipe(self.folder, before, about)
         if before.get("data", data := about.get("data")) != data:
             raise InputError(

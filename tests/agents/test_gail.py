@@ -419,6 +419,11 @@ def test_the_same_demonstrations_may_lie_elsewhere(demos: Path, tmp_path: Path) 
     shutil.copy(demos, elsewhere := tmp_path / "elsewhere.npz")
     assert imitate(replace(config, demos=elsewhere, steps=2 * ROUND)) == folder
     assert read_runs([folder])[0].steps == 2 * ROUND
+    held = json.loads((folder / "config.json").read_text())
+    del held["about"]["data"]  # of a version that knew no digest
+    (folder / "config.json").write_text(json.dumps(held))
+    with pytest.raises(InputError, match="holds a run with demos = "):
+        imitate(replace(config, demos=elsewhere, steps=3 * ROUND))
 
 
 def test_a_run_by_another_recipe_is_not_gone_on_with(
