@@ -122,6 +122,11 @@ class ConvEncoder(nn.Module):
                 f"{self.image_shape} (channels, height, width): resize them, or build the model "
                 f"for their shape."
             )
+        if not images.is_floating_point():
+            raise InputError(
+                f"Images of {images.dtype} were given to an encoder: floats in 0..1 are expected, "
+                f"of grey levels images / 255."
+            )
         centred = images - self.middle if self.middle else images
         flat = centred.flatten(0, -4).contiguous(memory_format=torch.channels_last)
         embeddings = self.linear(self.blocks(flat).flatten(1)).unflatten(0, images.shape[:-3])

@@ -91,6 +91,12 @@ def test_images_of_another_size_are_refused() -> None:
         ConvEncoder((1, 28, 28), 2, 4)(torch.zeros(2, 1, 32, 32))
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool], ids=str)
+def test_images_that_are_no_floats_are_refused(dtype: torch.dtype) -> None:
+    with pytest.raises(InputError, match=rf"{dtype} were given .* images / 255"):
+        ConvEncoder((1, 28, 28), 2, 4)(torch.zeros(2, 1, 28, 28, dtype=dtype))
+
+
 def test_images_too_small_for_three_halvings_are_refused() -> None:
     with pytest.raises(InputError, match="at least 8 x 8"):
         ConvEncoder((1, 7, 28), 2, 4)
