@@ -43,7 +43,9 @@ class Args:
     """Where the results lie."""
     pages: tuple[Path, ...] = (
         Path("README.md"),
+        Path("docs/cifar10.md"),
         Path("docs/few-shot.md"),
+        Path("docs/full-bound.md"),
         Path("docs/generative.md"),
         Path("docs/imitation.md"),
         Path("docs/memories.md"),

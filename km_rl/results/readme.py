@@ -1,8 +1,8 @@
 """The tables of the README and of docs/, written from results/summary.csv between markers.
 
 ``<!-- results: EXPERIMENT -->`` opens a table and ``<!-- /results -->`` closes it; whatever stands
-between them is replaced. Under each table stands what produced it: seeds, hardware, commit and,
-folded up, the commands.
+between them is replaced. ``<!-- results: EXPERIMENT of SETTING; SETTING -->`` has no others.
+Under each table stands what produced it: seeds, hardware, commit and, folded up, the commands.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from km_rl.results.spread import FEWEST
 from km_rl.results.summary import Row, told_once
 
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
-TABLE = re.compile(r"<!-- results: (\S+) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S)
+TABLE = re.compile(
+    r"<!-- results: ((\S+)(?: of ([^\n]+?))?) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S
+)
 FOLDED = """<details><summary>Commands{}</summary>
 
 ```sh
@@ -56,7 +58,7 @@ def with_tables(text: str, rows: Sequence[Row]) -> str:
     """The text with the table of every marker as the rows have it.
 
     Raises:
-        InputError: a marker that is not closed, or names an experiment without results.
+        InputError: a marker that is not closed, or names what has no results.
     """
     opened, closed = text.count(OPEN.split("{")[0]), len(TABLE.findall(text))
     if opened != closed or text.count(CLOSE) != closed:
@@ -64,10 +66,10 @@ def with_tables(text: str, rows: Sequence[Row]) -> str:
             f"{opened} markers '{OPEN.format('EXPERIMENT')}' were found and {closed} of them are "
             f"closed: end each with '{CLOSE}'."
         )
-    return TABLE.sub(lambda found: _block(found[1], rows), text)
+    return TABLE.sub(lambda found: _block(found[1], found[2], found[3], rows), text)
 
 
-def _block(experiment: str, rows: Sequence[Row]) -> str:
+def _block(marker: str, experiment: str, settings: str | None, rows: Sequence[Row]) -> str:
     shown = [row for row in rows if row.experiment == experiment]
     if not shown:
         known = ", ".join(dict.fromkeys(row.experiment for row in rows)) or "none"
@@ -75,8 +77,22 @@ def _block(experiment: str, rows: Sequence[Row]) -> str:
             f"'{experiment}' has no results (those that have: {known}): correct the marker, "
             f"or record its runs with scripts/results.py."
         )
+    if settings is not None:
+        shown = _of(settings.split("; "), shown)
     body = _form(shown)(shown)
-    return "\n\n".join([OPEN.format(experiment), *body, CLOSE])
+    return "\n\n".join([OPEN.format(marker), *body, CLOSE])
+
+
+def _of(settings: Sequence[str], rows: Sequence[Row]) -> list[Row]:
+    """The rows of these settings, each of which there is."""
+    known = dict.fromkeys(row.setting for row in rows)
+    for setting in settings:
+        if setting not in known:
+            raise InputError(
+                f"'{rows[0].experiment}' has no setting '{setting}': name some of "
+                f"{'; '.join(known)} in the marker."
+            )
+    return [row for row in rows if row.setting in settings]
 
 
 def _form(rows: Sequence[Row]) -> Callable[[Sequence[Row]], list[str]]:

@@ -48,7 +48,7 @@ another bound than the paper's). Figures are of the first seed, curves of all se
 as CSV.
 
 `python scripts/results.py RUN... --experiment NAME --tables` records runs that are evaluated and
-writes this page anew. What else lies in this folder: [full bounds](../docs/generative.md),
+writes this page anew. What else lies in this folder: [full bounds](../docs/full-bound.md),
 [imitation](../docs/imitation.md), [new experts from few pairs](../docs/few-shot.md),
 [older memories](../docs/memories.md), [times](../docs/speed.md).
 """

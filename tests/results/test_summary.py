@@ -629,6 +629,20 @@ def test_settings_stand_by_the_size_of_their_numbers() -> None:
     assert re.findall(r"^\| ([^|]+) \| 1\.0", table, re.MULTILINE) == shown
 
 
+def test_a_table_of_some_of_the_settings(runs: list[Path]) -> None:
+    rows = list(recorded(runs).values())
+    marker = "<!-- results: strokes of vae; km -->"
+    made = with_tables(f"{marker}\n<!-- /results -->", rows)
+    assert with_tables(made, rows) == made
+    lines = made.splitlines()
+    assert lines[0] == marker
+    assert [line.split(" | ")[0] for line in lines[4:7]] == ["| KM", "| VAE", ""]
+    assert "Under" not in made
+    alone = with_tables("<!-- results: strokes of vae -->\n<!-- /results -->", rows)
+    assert "--model vae" in alone
+    assert "--model km" not in alone
+
+
 def test_metrics_of_fewer_seeds_are_named() -> None:
     name, made = "few-shot-pointnav-4tasks", ("a core", "python scripts/few_shot.py")
     rows = [
@@ -661,6 +675,7 @@ def test_the_table_of_what_has_no_layout() -> None:
     ("text", "said"),
     [
         ("<!-- results: mnist -->\n<!-- /results -->", "'mnist' has no results.*step-cost"),
+        ("<!-- results: step-cost of km -->\n<!-- /results -->", "no setting 'km': .* km-over-"),
         ("<!-- results: step-cost -->\n", "1 markers .* 0 of them are closed"),
         ("<!-- results: step-cost -->\n" * 2 + "<!-- /results -->", "1 of them"),
         ("<!-- /results -->", "markers"),
