@@ -106,9 +106,7 @@ def locked(folder: Path, wait: float = 0.0) -> FileLock:
             f"folder."
         ) from error
     except OSError as error:
-        raise InputError(
-            f"'{path}' cannot be written ({error.strerror or error}): give another folder."
-        ) from error
+        raise _unwritable(path, error) from error
     return lock
 
 
@@ -128,10 +126,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
         beside.chmod(0o666 & ~_umask())
         os.replace(beside, path)
     except OSError as error:
-        raise InputError(
-            f"'{path}' cannot be written ({error.strerror or error}): "
-            f"give a folder that exists, is yours to write to and has space."
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         with suppress(OSError):  # what went wrong before is told, not this
             beside.unlink(missing_ok=True)
@@ -153,10 +148,14 @@ def check_place(path: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise InputError(
-            f"'{path}' cannot be written ({error.strerror or error}): "
-            f"give a folder that is yours to write to and has space."
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"'{path}' cannot be written ({error.strerror or error}): "
+        f"give a folder that exists, is yours to write to and has space."
+    )
 
 
 def _umask() -> int:

@@ -46,5 +46,5 @@ def test_a_place_that_is_no_folder_is_told(tmp_path: Path) -> None:
 
 def test_a_file_is_no_folder_to_lock(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"lock' cannot be written .*: give another folder"):
+    with pytest.raises(InputError, match=r"lock' cannot be written .*: give a folder that exists"):
         locked(tmp_path / "file")
