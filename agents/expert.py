@@ -1,4 +1,4 @@
-"""An expert, trained by soft actor-critic on the true reward, and its demonstrations.
+"""An expert, trained by SAC or PPO on the true reward, and its demonstrations.
 
 ::
 
@@ -7,7 +7,7 @@
     ├── metrics.jsonl        one JSON object for a stretch of training or an evaluation, as below
     ├── tb/                  the same numbers as TensorBoard events
     ├── training.pt          where the same command resumes
-    ├── policy.safetensors   the actor that did best in an evaluation
+    ├── policy.safetensors   the policy that did best in an evaluation
     └── demonstrations.npz   what that policy does, for `envs.demos.load`
 
 Every logged key:
@@ -33,16 +33,17 @@ import time
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from imitation.data import rollout
 from imitation.data.types import TrajectoryWithRew
-from stable_baselines3 import SAC
+from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
+from torch import nn
 
-from agents.generator import sac
+from agents.generator import ppo, ppo_settings, sac
 from agents.logbook import Logbook
 from agents.true_return import TrueReturn
 from envs.demos import save
@@ -57,9 +58,11 @@ from km_rl.train.run import describe
 from km_rl.train.signals import noted_signals
 
 TRAINING, POLICY, DEMONSTRATIONS = "training.pt", "policy.safetensors", "demonstrations.npz"
-KIND = "SacActor"
+Algorithm = Literal["sac", "ppo"]
+Learner: TypeAlias = SAC | PPO
+KINDS = {"sac": "SacActor", "ppo": "PpoPolicy"}
 COUNTERS = ("num_timesteps", "_episode_num", "_n_updates")
-KEYS = ("parameters", "log_ent_coef", "replay", "counters")
+KEYS, OFF_POLICY_KEYS = ("parameters", "counters"), ("log_ent_coef", "replay")
 MOST_REMEMBERED = 1_000_000
 """Transitions in the replay buffer."""
 MOST_RANDOM = 10_000
@@ -73,17 +76,19 @@ class ExpertConfig:
     """The training of an expert."""
 
     env: str = "HalfCheetah"
-    """Where to act: HalfCheetah, Hopper, Walker2d, Swimmer, Ant, Pendulum or any registered id
-    with continuous actions."""
+    """Where to act: HalfCheetah, Hopper, Walker2d, Swimmer, Ant, Pendulum or any registered id;
+    SAC needs continuous actions."""
+    algorithm: Algorithm = "sac"
+    """Soft actor-critic, which learns most from a step, or PPO, whose steps are far faster."""
     steps: int = 1_000_000
-    """Environment steps, each followed by a gradient step."""
+    """Environment steps, of PPO rounded up to whole rounds; SAC learns after each."""
     seed: int = 0
     """Of the nets, the environments and the noise."""
     trajectories: int = 10
     """Demonstrations to record at the end."""
     evaluate_every: int = 20_000
-    """Steps between evaluations, and between checkpoints; there are both at the end in any
-    case."""
+    """Steps between evaluations, and between checkpoints, PPO's at the end of a round; there are
+    both at the end in any case."""
     evaluate_episodes: int = 5
     """Episodes of each evaluation."""
     threads: int | None = None
@@ -91,12 +96,13 @@ class ExpertConfig:
     run_dir: Path = Path("runs")
     """Where run folders lie."""
     name: str | None = None
-    """The run's folder in it; ENV-expert-SEED by default."""
+    """The run's folder in it; by default ENV-expert-SEED, of PPO ENV-ppo-expert-SEED."""
 
     @property
     def folder(self) -> Path:
         """The run folder."""
-        return self.run_dir / (self.name or f"{self.env.replace('/', '-')}-expert-{self.seed}")
+        words = [self.env.replace("/", "-"), "ppo"][: 1 + (self.algorithm == "ppo")]
+        return self.run_dir / (self.name or "-".join([*words, "expert", str(self.seed)]))
 
     def validate(self) -> None:
         """Refuse sizes that no run can have.
@@ -145,8 +151,12 @@ def train_expert(config: ExpertConfig) -> Path:
     return demonstrate(config, model)
 
 
-def learner(config: ExpertConfig) -> SAC:
-    """SAC at its start, by the preset of `agents.generator`; errors as `sac` there."""
+def learner(config: ExpertConfig) -> Learner:
+    """SAC or PPO at its start, by the presets of `agents.generator`; errors as there."""
+    if config.algorithm == "ppo":
+        settings = ppo_settings(config.env)
+        venv = make_vec(config.env, settings.n_envs, config.seed)
+        return ppo(venv, config.seed, settings)
     venv = make_vec(config.env, 1, config.seed)
     return sac(
         venv,
@@ -156,35 +166,43 @@ def learner(config: ExpertConfig) -> SAC:
     )
 
 
-def checkpoint(model: SAC, path: Path) -> None:
+def acting(model: Learner) -> nn.Module:
+    """The part of it that chooses actions; PPO's also says what states are worth."""
+    return model.actor if isinstance(model, SAC) else model.policy
+
+
+def checkpoint(model: Learner, path: Path) -> None:
     """Write all that `resume` needs; it appears whole or not.
 
     Raises:
         InputError: the file cannot be written.
     """
-    assert model.log_ent_coef is not None
-    state = {
+    state: dict[str, Any] = {
         "parameters": model.get_parameters(),
-        "log_ent_coef": model.log_ent_coef.detach(),
-        "replay": Ring.of_generator(model.replay_buffer).state(),
         "counters": {name: getattr(model, name) for name in COUNTERS},
     }
+    if isinstance(model, SAC):
+        assert model.log_ent_coef is not None
+        state["log_ent_coef"] = model.log_ent_coef.detach()
+        state["replay"] = Ring.of_generator(model.replay_buffer).state()
     save_state(path, state)
 
 
-def resume(model: SAC, path: Path, seed: int) -> None:
+def resume(model: Learner, path: Path, seed: int) -> None:
     """Bring a model that was built like the saved one to where that one was.
 
     Raises:
         InputError: the file is not whole, or of a model with other sizes.
     """
-    saved = load_state(path, KEYS, "an expert's training")
+    keys = KEYS + OFF_POLICY_KEYS if isinstance(model, SAC) else KEYS
+    saved = load_state(path, keys, "an expert's training")
     fill(model.policy, saved["parameters"]["policy"], path)
     try:
         model.set_parameters(saved["parameters"], device=model.device)
-        with torch.no_grad():
-            model.log_ent_coef.copy_(saved["log_ent_coef"])  # type: ignore[union-attr]
-        Ring.of_generator(model.replay_buffer).restore(saved["replay"])
+        if isinstance(model, SAC):
+            with torch.no_grad():
+                model.log_ent_coef.copy_(saved["log_ent_coef"])  # type: ignore[union-attr]
+            Ring.of_generator(model.replay_buffer).restore(saved["replay"])
         for name in COUNTERS:
             setattr(model, name, saved["counters"][name])
     except (ValueError, LookupError, TypeError, RuntimeError) as error:
@@ -194,7 +212,7 @@ def resume(model: SAC, path: Path, seed: int) -> None:
     model.set_random_seed((seed + model.num_timesteps) % 2**32)
 
 
-def demonstrate(config: ExpertConfig, model: SAC) -> Path:
+def demonstrate(config: ExpertConfig, model: Learner) -> Path:
     """Record the best policy of the run; the same run gives the same trajectories.
 
     Returns:
@@ -204,8 +222,8 @@ def demonstrate(config: ExpertConfig, model: SAC) -> Path:
         InputError: the folder holds no policy, or cannot be written.
     """
     source, path = config.folder / POLICY, config.folder / DEMONSTRATIONS
-    spec, state = load_weights(source, KIND)
-    fill(model.actor, state, source)
+    spec, state = load_weights(source, KINDS[config.algorithm])
+    fill(acting(model), state, source)
     versions = {name: version(name) for name in ("gymnasium", "mujoco", "stable-baselines3")}
     meta = {"env": config.env, "step": spec["step"], **describe(model.policy), **versions}
     save(path, _trajectories(config, model), meta)
@@ -215,11 +233,13 @@ def demonstrate(config: ExpertConfig, model: SAC) -> Path:
 class _Training:
     """Stretches of learning, and an evaluation and a checkpoint after each."""
 
-    def __init__(self, config: ExpertConfig, model: SAC, book: Logbook) -> None:
+    def __init__(self, config: ExpertConfig, model: Learner, book: Logbook) -> None:
         self.config, self.model, self.book = config, model, book
         lines = book.metrics()
         self.seconds: float = lines[-1]["seconds"] if lines else 0.0
-        self.best = max((line.get("return/mean", -math.inf) for line in lines), default=-math.inf)
+        measured = {line["step"]: line["return/mean"] for line in lines if "return/mean" in line}
+        self.best = max(measured.values(), default=-math.inf)
+        self.due = self._after(max(measured, default=0))
         self.true_return = TrueReturn(config.env, config.evaluate_episodes)
 
     def go(self) -> None:
@@ -227,8 +247,9 @@ class _Training:
             watch = _Watch(bar, signals)
             while self.model.num_timesteps < self.config.steps:
                 self._learn(watch)
-                if self._due:
+                if self.model.num_timesteps >= self.due:
                     self._measure()
+                    self.due = self._after(self.model.num_timesteps)
                 checkpoint(self.model, self.config.folder / TRAINING)
                 if signals:
                     raise KeyboardInterrupt(
@@ -236,20 +257,19 @@ class _Training:
                         f"'{self.config.folder}', and the same command goes on from there."
                     )
 
-    @property
-    def _due(self) -> bool:
-        now = self.model.num_timesteps
-        return now % self.config.evaluate_every == 0 or now == self.config.steps
+    def _after(self, step: int) -> int:
+        """When the next evaluation is due, after one at ``step``."""
+        every = self.config.evaluate_every
+        return min(self.config.steps, (step // every + 1) * every)
 
     def _learn(self, watch: _Watch) -> None:
         """Learn until the next evaluation is due, or a signal comes."""
-        now, every, last = self.model.num_timesteps, self.config.evaluate_every, self.config.steps
         started = time.perf_counter()
         try:
             self.model.learn(
-                min(last, (now // every + 1) * every) - now,
+                self.due - self.model.num_timesteps,
                 callback=watch,
-                log_interval=last,  # episodes, so never: what was logged is read below
+                log_interval=self.config.steps,  # never: what was logged is read below
                 reset_num_timesteps=False,
             )
         finally:
@@ -277,7 +297,8 @@ class _Training:
         if found.mean > self.best:
             self.best = found.mean
             spec = {"env": self.config.env, "step": step, "return": found.mean}
-            save_weights(self.config.folder / POLICY, KIND, spec, self.model.actor)
+            kind = KINDS[self.config.algorithm]
+            save_weights(self.config.folder / POLICY, kind, spec, acting(self.model))
 
     def _progress_bar(self) -> Any:
         return progress_bar(total=self.config.steps, initial=self.model.num_timesteps, unit="step")
@@ -303,7 +324,7 @@ def _return_so_far(model: Any) -> float:
     return float(np.mean(returns)) if returns else math.nan
 
 
-def _trajectories(config: ExpertConfig, model: SAC) -> list[TrajectoryWithRew]:
+def _trajectories(config: ExpertConfig, model: Learner) -> list[TrajectoryWithRew]:
     """Whole episodes of the deterministic policy, their ``terminal`` being the environment's."""
     found = rollout.rollout(
         model,

@@ -5,7 +5,8 @@
 ``pendulum``              a pendulum swung to an energy, `envs.swing`
 ``halfcheetah-velocity``  HalfCheetah at 0 to 3 m/s, `envs.cheetah`: 50 velocities to train, 25
                           others to test
-``halfcheetah-gait``      different agents in HalfCheetah, each a file of demonstrations
+``halfcheetah-gait``      different agents in HalfCheetah, each known by its demonstrations:
+                          `envs.gait`
 ========================  =========================================================================
 
 The first two are drawn from a seed and need nothing; an episode of each of their held-out experts
@@ -29,7 +30,7 @@ from imitation.data.wrappers import RolloutInfoWrapper
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from envs import pointnav, swing
+from envs import gait, pointnav, swing
 from envs.cheetah import FASTEST, VelocityPolicy, nearness
 from envs.demos import check, check_env, load
 from envs.drawn import Drawn, Seen, drawn_once
@@ -115,7 +116,8 @@ def load_family(
     Args:
         train, held_out: how many tasks of a family that is drawn; HalfCheetah's have their own.
         experts: the trained policy of halfcheetah-velocity, by default the shipped one, or the
-            demonstrations of each agent of halfcheetah-gait, the last third of which is held out.
+            demonstrations of each agent of halfcheetah-gait, or the folder of them or of their
+            runs, the last third of which is held out.
         kept: a file for the tasks of halfcheetah-velocity, which take minutes to act: made where
             it is not there yet.
 
@@ -318,34 +320,31 @@ def _run(act: Act, rng: np.random.Generator, episodes: int) -> Seen:
     return np.array(states), np.array(actions)
 
 
-def _gaits(files: Sequence[Path], rng: np.random.Generator) -> Family:
-    if len(files) < 6:
+def _gaits(given: Sequence[Path], rng: np.random.Generator) -> Family:
+    found = list(gait.agents(given).items())
+    if len(found) < 6:
         raise InputError(
-            f"{len(files)} experts were given where halfcheetah-gait needs at least 6, of which "
-            f"2 are held out: name a file of demonstrations for each agent with --experts."
+            f"{len(found)} experts were given where halfcheetah-gait needs at least 6, of which "
+            f"2 are held out: give --experts a file of demonstrations for each agent, or a folder "
+            f"of runs of scripts/train_expert.py."
         )
-    if len({path.stem for path in files}) < len(files):
-        raise InputError(
-            f"The experts are {', '.join(path.name for path in files)}: agents are called by the "
-            f"names of their files, so give each another."
-        )
-    train = len(files) - len(files) // 3
-    told, held_out = _beside_random(files[:train], rng), _beside_random(files[train:], rng)
+    train = len(found) - len(found) // 3
+    told, held_out = _beside_random(found[:train], rng), _beside_random(found[train:], rng)
     return Family("halfcheetah-gait", "HalfCheetah", [case.task for case in told], held_out)
 
 
-def _beside_random(files: Sequence[Path], rng: np.random.Generator) -> list[HeldOut]:
+def _beside_random(found: Sequence[tuple[str, Path]], rng: np.random.Generator) -> list[HeldOut]:
     """All beside the same random episodes, which are drawn here: those of another call differ."""
     seen = _run(lambda obs: rng.uniform(-1, 1, (1, 6)), rng, CHEETAH_POLICY_EPISODES)
     random = some(_pairs(seen), POLICY_PAIRS, rng)
-    return [_gait(path, random, rng) for path in files]
+    return [_gait(name, path, random, rng) for name, path in found]
 
 
-def _gait(path: Path, random: Pairs, rng: np.random.Generator) -> HeldOut:
+def _gait(name: str, path: Path, random: Pairs, rng: np.random.Generator) -> HeldOut:
     check_env(path, "HalfCheetah")
     trajectories = load(path)
     check(trajectories, gym.spaces.Box(-np.inf, np.inf, (17,)), gym.spaces.Box(-1, 1, (6,)))
-    task = Task(path.stem, some(pairs(trajectories), PAIRS, rng), {"random": random})
+    task = Task(name, some(pairs(trajectories), PAIRS, rng), {"random": random})
     paid = float(np.mean([t.rews.sum() for t in trajectories]))
     if not np.isfinite(paid):
         raise InputError(

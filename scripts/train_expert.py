@@ -1,8 +1,9 @@
-"""Train an expert by soft actor-critic, and record its demonstrations.
+"""Train an expert by SAC or PPO, and record its demonstrations.
 
 The same command resumes an interrupted run. Examples:
 
     python scripts/train_expert.py                            # HalfCheetah, hours on one core
+    python scripts/train_expert.py --algorithm ppo            # less of an expert, in minutes
     python scripts/train_expert.py --env Pendulum --steps 20000
     python scripts/gail.py --env Pendulum --demos runs/Pendulum-expert-0/demonstrations.npz
 """

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from agents.few_shot.scores import CLASSICAL, TRUE_REWARD
 from agents.few_shot.settings import ORACLE, SETTINGS
+from envs import gait
 from envs.tasks import CHEAP, HELD_OUT, TRAIN, Name
 from km_rl.errors import InputError, at_least_one, check_seeds
 from km_rl.rl.meta_training import MetaRecipe
@@ -69,7 +70,7 @@ class FewShotConfig:
     """Experts to test with, of a family that is drawn."""
     experts: tuple[Path, ...] = ()
     """Of HalfCheetah's families: another policy than the shipped one that is told the velocity, or
-    a file of demonstrations of each agent."""
+    a file of demonstrations of each agent, or a folder of them or of their runs."""
     run_dir: Path = Path("runs")
     """Where what was trained and measured lies."""
     record: Path | None = None
@@ -118,7 +119,7 @@ class FewShotConfig:
         if self.family == "halfcheetah-velocity":
             words += [f"by-{path.resolve().parent.name}" for path in self.experts]
         elif self.experts:
-            names = "/".join(path.stem for path in self.experts)
+            names = "/".join(gait.agents(self.experts))
             words += [f"of-{hashlib.sha256(names.encode()).hexdigest()[:8]}"]
         words += [] if self.preset == "full" else [self.preset]
         return re.sub("[^a-z0-9]+", "-", "-".join(words).lower())

@@ -79,7 +79,8 @@ def save_weights(path: str | Path, kind: str, spec: Mapping[str, Any], model: nn
     Raises:
         InputError: the file cannot be written.
     """
-    tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    state = model.state_dict()  # names may share a tensor, which safetensors refuses
+    tensors = {name: tensor.detach().contiguous().clone() for name, tensor in state.items()}
     header = {"kind": kind, "spec": json.dumps(dict(spec))}
     try:
         with written_beside(path) as beside:

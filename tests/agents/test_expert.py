@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import SAC
+from stable_baselines3 import PPO, SAC
 
-from agents.expert import ExpertConfig, checkpoint, learner, resume, train_expert
+from agents.expert import ExpertConfig, acting, checkpoint, learner, resume, train_expert
 from envs.demos import check, load
 from envs.make import make_vec
 from km_rl.errors import InputError, NonFiniteError
@@ -38,17 +38,17 @@ def _evaluations(folder: Path) -> dict[float, float]:
     return {line["step"]: line["return/mean"] for line in lines if "return/mean" in line}
 
 
-def _at_update(number: int, does: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Call ``does`` before SAC's so-manieth stretch of gradient steps."""
-    real, updates = SAC.train, [0]
+def _at_update(number: int, does: Any, monkeypatch: pytest.MonkeyPatch, kind: type = SAC) -> None:
+    """Call ``does`` before the learner's so-manieth stretch of gradient steps."""
+    real, updates = kind.train, [0]  # type: ignore[attr-defined]
 
-    def train(self: SAC, *args: Any, **kwargs: Any) -> None:
+    def train(self: Any, *args: Any, **kwargs: Any) -> None:
         updates[0] += 1
         if updates[0] == number:
             does(self)
         real(self, *args, **kwargs)
 
-    monkeypatch.setattr(SAC, "train", train)
+    monkeypatch.setattr(kind, "train", train)
 
 
 def test_a_run_goes_on_after_ctrl_c_and_ends_with_demonstrations(
@@ -76,6 +76,29 @@ def test_a_run_goes_on_after_ctrl_c_and_ends_with_demonstrations(
     np.testing.assert_allclose(meta["returns"], [t.rews.sum() for t in found], rtol=1e-4)
 
 
+def test_ppo_goes_on_after_ctrl_c_and_is_measured_after_whole_rounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _at_update(1, lambda _: signal.raise_signal(signal.SIGINT), monkeypatch, PPO)
+    changed: dict[str, Any] = {"env": "CartPole", "algorithm": "ppo", "steps": 5000}
+    config = _config(tmp_path, evaluate_every=3000, **changed)
+    assert config.folder.name == "CartPole-ppo-expert-0"
+    with pytest.raises(KeyboardInterrupt, match="Interrupted after 2056 steps: all is saved"):
+        train_expert(config)  # at the first step of the second round, of 8 x 256
+
+    found = load(train_expert(config))
+    returns = _evaluations(config.folder)
+    assert [*returns] == [2056 + 2048, 2056 + 2 * 2048]
+    assert len(found) == 2 and all(0 < t.rews.sum() <= 500 for t in found)
+    spec, state = load_weights(config.folder / "policy.safetensors", "PpoPolicy")
+    assert spec["return"] == max(returns.values())
+    model = learner(config)
+    acting(model).load_state_dict(state)
+    for t in found:
+        acts = model.predict(np.asarray(t.obs)[:-1], deterministic=True)[0]
+        np.testing.assert_array_equal(acts, t.acts)
+
+
 def test_a_run_is_not_made_longer_where_rates_depend_on_its_steps(tmp_path: Path) -> None:
     config = _config(tmp_path, steps=60, trajectories=1)
     train_expert(config)
@@ -93,13 +116,14 @@ def test_demonstrations_are_of_the_policy_that_did_best(tmp_path: Path) -> None:
     best = max(returns, key=lambda step: returns[step])
     assert (spec["step"], spec["return"]) == (best, returns[best])
     model = learner(config)
-    model.actor.load_state_dict(state)
+    acting(model).load_state_dict(state)
     seen = np.asarray(found.obs)[:-1]
     np.testing.assert_allclose(model.predict(seen, deterministic=True)[0], found.acts, atol=1e-5)
 
 
 def test_everything_that_learns_is_back_after_a_checkpoint(tmp_path: Path) -> None:
     model, copy = (learner(_config(tmp_path, seed=seed)) for seed in (0, 1))
+    assert isinstance(model, SAC) and isinstance(copy, SAC)
     model.learn(60)
     checkpoint(model, tmp_path / "training.pt")
     resume(copy, tmp_path / "training.pt", 0)
@@ -110,6 +134,19 @@ def test_everything_that_learns_is_back_after_a_checkpoint(tmp_path: Path) -> No
     states = [Ring.of_generator(m.replay_buffer).state() for m in (model, copy)]
     torch.testing.assert_close(states[1], states[0], rtol=0, atol=0)
     assert states[1]["count"] == 60 and states[1]["arrays"]["observations"].any()
+
+
+def test_all_of_ppo_is_back_after_a_checkpoint(tmp_path: Path) -> None:
+    config = _config(tmp_path, algorithm="ppo")
+    model, copy = learner(config), learner(_config(tmp_path, algorithm="ppo", seed=1))
+    model.learn(60)
+    checkpoint(model, tmp_path / "training.pt")
+    resume(copy, tmp_path / "training.pt", 0)
+    torch.testing.assert_close(copy.get_parameters(), model.get_parameters(), rtol=0, atol=0)
+    assert model.get_parameters()["policy.optimizer"]["state"]
+    assert copy.num_timesteps == model.num_timesteps == 2048
+    with pytest.raises(InputError, match="something else than an expert's training"):
+        resume(learner(_config(tmp_path)), tmp_path / "training.pt", 0)
 
 
 def test_training_stops_where_a_weight_is_lost(

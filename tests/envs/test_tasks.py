@@ -13,8 +13,8 @@ import pytest
 import torch
 from imitation.data.types import TrajectoryWithRew
 
-from agents.expert import ExpertConfig, learner
-from envs import cheetah, pointnav, swing, tasks
+from agents.expert import ExpertConfig, acting, learner
+from envs import cheetah, gait, pointnav, swing, tasks
 from envs.cheetah import VelocityPolicy
 from envs.demos import check_env, held_out, load, save
 from envs.drawn import Drawn, drawn_once
@@ -170,7 +170,7 @@ def velocity_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Untrained, saved as scripts/train_expert.py saves it."""
     path = tmp_path_factory.mktemp("expert") / "policy.safetensors"
     model = learner(ExpertConfig(env="HalfCheetahVelocity", steps=100))
-    save_weights(path, cheetah.KIND, {"env": "HalfCheetahVelocity-v0"}, model.actor)
+    save_weights(path, cheetah.KIND, {"env": "HalfCheetahVelocity-v0"}, acting(model))
     obs = np.random.default_rng(0).normal(size=(5, 17))
     full = np.concatenate([obs, np.full((5, 1), 1.5)], -1)
     expected = model.predict(full, deterministic=True)[0]
@@ -301,6 +301,8 @@ def test_gaits_are_the_agents_whose_files_are_given(tmp_path: Path) -> None:
     same = _agent(tmp_path / "more" / "0.npz", 7)
     with pytest.raises(InputError, match="called by the names of their files"):
         load_family("halfcheetah-gait", experts=[*files, same])
+    with pytest.raises(InputError, match="5 experts were given where halfcheetah-gait needs"):
+        load_family("halfcheetah-gait", experts=files[:5])
     foreign = _agent(tmp_path / "hopper.npz", 9, env="Hopper-v4")
     with pytest.raises(InputError, match="holds demonstrations of Hopper-v4 where HalfCheetah"):
         load_family("halfcheetah-gait", experts=[*files[:5], foreign])
@@ -310,6 +312,19 @@ def test_gaits_are_the_agents_whose_files_are_given(tmp_path: Path) -> None:
     np.savez(unpaid, **kept)
     with pytest.raises(InputError, match=r"unpaid.npz' does not say what its agent was paid"):
         load_family("halfcheetah-gait", experts=[*files[:5], unpaid])
+
+
+def test_a_folder_stands_for_the_agents_in_it(tmp_path: Path) -> None:
+    runs = [tmp_path / f"agent-{i}" / gait.DEMONSTRATIONS for i in (0, 2, 10, 11)]
+    for path in (*runs, tmp_path / "mine.npz", tmp_path / "yours.npz"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found = gait.agents([tmp_path])
+    assert [*found] == ["mine", "yours", "agent-0", "agent-2", "agent-10", "agent-11"]
+    assert [*found.values()][2:] == runs and gait.agents([*found.values()]) == found
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty' holds no demonstrations: give a folder"):
+        gait.agents([tmp_path / "empty"])
 
 
 def test_no_pair_beside_a_held_out_expert_is_beside_one_to_learn_from(
@@ -342,7 +357,7 @@ def test_bad_families_are_one_sentence(tmp_path: Path) -> None:
         load_family("halfcheetah-velocity", experts=[tmp_path, tmp_path])
     with pytest.raises(InputError, match=r"There is no expert at '.*none'"):
         load_family("halfcheetah-velocity", experts=[tmp_path / "none"])
-    with pytest.raises(InputError, match="1 experts were given where halfcheetah-gait needs"):
+    with pytest.raises(InputError, match="holds no demonstrations"):
         load_family("halfcheetah-gait", experts=[tmp_path])
     path = tmp_path / "policy.safetensors"
     save_weights(path, cheetah.KIND, {"env": "Hopper-v4"}, torch.nn.Linear(1, 1))
