@@ -118,6 +118,8 @@ class FewShotConfig:
             words += [] if value == getattr(usual.meta, name) else [f"meta-{name}-{value}"]
         if self.family == "halfcheetah-velocity":
             words += [f"by-{path.resolve().parent.name}" for path in self.experts]
+        elif [one.is_dir() for one in self.experts] == [True]:
+            words += [f"of-{self.experts[0].resolve().name}"]
         elif self.experts:
             names = "/".join(gait.agents(self.experts))
             words += [f"of-{hashlib.sha256(names.encode()).hexdigest()[:8]}"]

@@ -333,7 +333,7 @@ def test_lines_of_another_file_are_copied_when_they_are_asked_for(tmp_path: Path
     assert Notes(here, here).of({"a": 1}) is not None and len(here.read_text().splitlines()) == 2
 
 
-def test_a_trial_has_a_name_of_its_own() -> None:
+def test_a_trial_has_a_name_of_its_own(tmp_path: Path) -> None:
     usual = FewShotConfig()
     assert usual.experiment == "few-shot-pointnav"
     assert replace(usual, steps=usual.usual_steps).experiment == usual.experiment
@@ -355,6 +355,9 @@ def test_a_trial_has_a_name_of_its_own() -> None:
     names = [replace(usual, **other).experiment for other in others]  # type: ignore[arg-type]
     assert names[1] == "few-shot-pointnav-2048steps" and names[6].endswith("learning-rate-0-001")
     assert names[-1] == "few-shot-halfcheetah-velocity-by-mine"
+    (tmp_path / "my agents").mkdir()
+    of_folder = replace(usual, family="halfcheetah-gait", experts=(tmp_path / "my agents",))
+    assert of_folder.experiment == "few-shot-halfcheetah-gait-of-my-agents"
     assert len({*names, usual.experiment}) == len(others) + 1
     for name in names:
         check_name(name)
