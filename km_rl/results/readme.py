@@ -2,7 +2,7 @@
 
 ``<!-- results: EXPERIMENT -->`` opens a table and ``<!-- /results -->`` closes it; whatever stands
 between them is replaced. ``<!-- results: EXPERIMENT of SETTING; SETTING -->`` has no others.
-Under each table stands what produced it: seeds, hardware, commit and, folded up, the commands.
+Under each table stands what produced it: seeds and, folded up, hardware, commits and commands.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(
     r"<!-- results: ((\S+)(?: of ([^\n]+?))?) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S
 )
-FOLDED = """<details><summary>Commands{}</summary>
+FOLDED = """<details><summary>{}</summary>
 
-```sh
+{}```sh
 {}
 ```
 
@@ -246,43 +246,67 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str
 
 
 def _provenance(rows: Sequence[Row], names: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Seeds, hardware and commits, for each setting where they are not the same; the commands.
+    """Seeds and, folded up, hardware, commits and commands; of each setting where they differ.
 
     Where those of a setting's metrics differ, their ``names`` are told too.
     """
-    same: dict[tuple[str, int, str], list[Row]] = {}
-    for row in rows:
-        one = LABELS.get(row.setting, row.setting), row.seeds, row.hardware
-        same.setdefault(one, []).append(row)
-    groups = Counter(label for label, *_ in same)
-    made: dict[tuple[str, str, str], list[str]] = {}
-    for (label, seeds, hardware), some in same.items():
-        number = "1 seed" if seeds == 1 else f"{seeds} seeds"
-        commits = dict.fromkeys(commit for row in some for commit in row.commit.split("+"))
-        joined = "+".join(f"`{_short(commit)}`" for commit in commits)
-        mine = {row.metric for row in some}
-        of = "; ".join(name for metric, name in names.items() if metric in mine)
-        whose = f"{label} ({of})" if groups[label] > 1 and of else label
-        made.setdefault((number, hardware, joined), []).append(whose)
     told = []
     if any(row.low is not None and not row.metric.startswith("return") for row in rows):
         told.append("± is half the 95% interval over seeds (Student's t).")
     if any(_is_cut(row) for row in rows):
         told.append("[ ] is that interval, cut at 0 or 1.")
-    for (number, hardware, joined), labels in made.items():
-        start = f"{', '.join(labels)}: " if len(made) > 1 else ""
-        told.append(f"{start}{number}, {hardware}, commit {joined}.")
-    return f"{' '.join(told)}\n\n{folded([row.command for row in rows])}"
+    told += _alike(rows, names, lambda row: (_seeds(row),), lambda some: _seeds(some[0]))
+    made = _alike(rows, names, lambda row: (_seeds(row), row.hardware), _made)
+    return f"{' '.join(told)}\n\n{folded([row.command for row in rows], made)}"
 
 
-def folded(made: Sequence[str]) -> str:
-    """Commands folded up, each once; several are joined by ``&&`` where one row needs them all."""
-    kept = told_once(made)
+def _alike(
+    rows: Sequence[Row],
+    names: Mapping[str, str],
+    by: Callable[[Row], tuple[str, ...]],
+    tell: Callable[[Sequence[Row]], str],
+) -> list[str]:
+    """A sentence of those settings, or of those of their metrics, of which the same is to tell."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((LABELS.get(row.setting, row.setting), *by(row)), []).append(row)
+    of_label = Counter(label for label, *_ in groups)
+    told: dict[str, list[str]] = {}
+    for (label, *_), some in groups.items():
+        mine = {row.metric for row in some}
+        of = "; ".join(name for metric, name in names.items() if metric in mine)
+        whose = f"{label} ({of})" if of_label[label] > 1 and of else label
+        told.setdefault(tell(some), []).append(whose)
+    if len(told) == 1:
+        return [f"{sentence}." for sentence in told]
+    return [f"{', '.join(labels)}: {sentence}." for sentence, labels in told.items()]
+
+
+def _seeds(row: Row) -> str:
+    return "1 seed" if row.seeds == 1 else f"{row.seeds} seeds"
+
+
+def _made(some: Sequence[Row]) -> str:
+    """On what, and by the code of which commits."""
+    commits = dict.fromkeys(commit for row in some for commit in row.commit.split("+"))
+    joined = "+".join(f"`{_short(commit)}`" for commit in commits)
+    return f"{_seeds(some[0])}, {some[0].hardware}, commit {joined}"
+
+
+def folded(commands: Sequence[str], made: Sequence[str] = ()) -> str:
+    """Commands folded up, each once; several are joined by ``&&`` where one row needs them all.
+
+    Args:
+        made: sentences to stand above them.
+    """
+    kept = told_once(commands)
     words = " ".join(kept).split()
     short = ["0..2 for 0, 1 and 2, a command each"] * any(".." in word for word in words)
     short += ["DIR for the folder of the data"] * ("DIR" in words)
     told = f" ({', '.join(short)})" if short else ""
-    return FOLDED.format(told, "\n".join(kept))
+    above = f"{' '.join(made)}\n\n" if made else ""
+    title = "Hardware, commits and commands" if made else "Commands"
+    return FOLDED.format(f"{title}{told}", above, "\n".join(kept))
 
 
 def _short(commit: str) -> str:

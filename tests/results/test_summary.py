@@ -514,11 +514,12 @@ def test_the_table_of_an_experiment(runs: list[Path]) -> None:
         "| KM under VAE | 41.0 ± 12.7 |  |  |  |  |  | 0.0 |",
         "",
         "Nats per image of the test set, lower is better. Under: by how many nats, seed by seed. "
-        "± is half the 95% interval over seeds (Student's t). 2 seeds, an abacus, commit "
-        "`0123456789`.",
+        "± is half the 95% interval over seeds (Student's t). 2 seeds.",
         "",
-        "<details><summary>Commands (0..2 for 0, 1 and 2, a command each, DIR for the folder of "
-        "the data)</summary>",
+        "<details><summary>Hardware, commits and commands (0..2 for 0, 1 and 2, a command each, "
+        "DIR for the folder of the data)</summary>",
+        "",
+        "2 seeds, an abacus, commit `0123456789`.",
         "",
         "```sh",
         *commands,
@@ -652,8 +653,9 @@ def test_metrics_of_fewer_seeds_are_named() -> None:
         Row(name, "kanerva", "auc@32", 0.9, None, None, 3, *made, "def"),
     ]
     table = with_tables(f"<!-- results: {name} --><!-- /results -->", rows)
-    assert " bc, kanerva (return): 1 seed, a core, commit `abc`." in table
-    assert " kanerva (AUC, 8; AUC, 32): 3 seeds, a core, commit `abc`+`def`." in table
+    assert " bc, kanerva (return): 1 seed. kanerva (AUC, 8; AUC, 32): 3 seeds.\n" in table
+    assert "\nbc, kanerva (return): 1 seed, a core, commit `abc`." in table
+    assert " kanerva (AUC, 8; AUC, 32): 3 seeds, a core, commit `abc`+`def`.\n" in table
 
 
 def test_the_table_of_what_has_no_layout() -> None:
@@ -667,8 +669,9 @@ def test_the_table_of_what_has_no_layout() -> None:
         "| km-over-vae | ratio | 1.25 |",
     ]
     told = "B=1 T=2: 1 seed, an abacus, commit `d-dirty`. km-over-vae: 1 seed, an abacus, "
-    assert made[7] == f"{told}commit `abc`."
-    assert made[11:13] == ["```sh", "python x"]
+    assert made[7] == "1 seed."
+    assert made[11] == f"{told}commit `abc`."
+    assert made[13:15] == ["```sh", "python x"]
 
 
 @pytest.mark.parametrize(
