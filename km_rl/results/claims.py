@@ -104,11 +104,15 @@ def _under_slots(of: Numbers) -> Finding:
             for series, metric in places
         ]
         under = [mine.value < other.value for mine, other in pairs]
+        apart = [_apart(mine, other) for mine, other in pairs]
         won += under
-        sure += [_apart(mine, other) for mine, other in pairs]
-        told.append(f"under {rival.upper()} at {sum(under)} of {len(under)} places")
+        sure += apart
+        told.append(
+            f"under {rival.upper()} at {sum(under)} of {len(under)} places, {sum(apart)} of them "
+            f"with intervals apart"
+        )
     verdict = HOLDS if all(sure) else PARTLY if 2 * sum(won) > len(won) else NOT
-    return Finding(verdict, ", ".join(told))
+    return Finding(verdict, "; ".join(told))
 
 
 def _slower(of: Numbers) -> Finding:

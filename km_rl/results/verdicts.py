@@ -41,11 +41,11 @@ IN_TURNS_TOLD = "[a step of each](../docs/speed.md#a-training-step)"
 """Where the rows of `IN_TURNS` are shown."""
 LEAD = """# Does it hold?
 
-The claims of Wu et al. (2018), decided from [`summary.csv`](summary.csv) by the rules at the end.
+The claims of Wu et al. (2018), decided by rules from [`summary.csv`](summary.csv).
 Each is told here by the experiment that decides most of them; elsewhere counts what the others
-say, which follow, each with its commands (but for those called -full-bound, which are trained for
+say, which follow, each with its commands (but for those called full-bound, which are trained for
 another bound than the paper's). Figures are of the first seed, curves of all seeds lie beside them
-as CSV.
+as CSV. The rules stand [at the end](#the-rules).
 
 `python scripts/results.py RUN... --experiment NAME --tables` records runs that are evaluated and
 writes this page anew. What else lies in this folder: [full bounds](../docs/full-bound.md),
@@ -103,7 +103,7 @@ def verdicts(folder: Path, rows: Sequence[Row]) -> str:
 def _experiments(folder: Path, rows: Sequence[Row]) -> Iterator[tuple[str, Verdicts]]:
     """Those that decide any claim, by name."""
     for experiment in dict.fromkeys(row.experiment for row in rows):
-        if experiment.endswith(OURS):
+        if OURS in experiment:
             continue
         if decided := _decided(folder, rows, experiment):
             yield experiment, decided
