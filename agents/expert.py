@@ -244,7 +244,7 @@ class _Training:
 
     def go(self) -> None:
         with noted_signals() as signals, self._progress_bar() as bar:
-            watch = _Watch(bar, signals)
+            watch = _Watch(bar, signals, self.model.num_timesteps)
             while self.model.num_timesteps < self.config.steps:
                 self._learn(watch)
                 if self.model.num_timesteps >= self.due:
@@ -274,6 +274,8 @@ class _Training:
             )
         finally:
             self._refuse_non_finite()  # acting on such weights is a ValueError of torch's
+        if isinstance(self.model, PPO):  # nothing is learned from a round that was cut
+            self.model.num_timesteps = watch.learned
         self.seconds += time.perf_counter() - started
         told = dict(self.model.logger.name_to_value)
         values = {name: float(x) for name, x in told.items() if name.startswith("train/")}
@@ -305,11 +307,18 @@ class _Training:
 
 
 class _Watch(BaseCallback):
-    """Moves the progress bar, and ends a stretch of learning at the first signal."""
+    """Moves the progress bar, and ends a stretch of learning at the first signal.
 
-    def __init__(self, bar: Any, signals: list[int]) -> None:
+    Attributes:
+        learned: the steps done when the last whole round was.
+    """
+
+    def __init__(self, bar: Any, signals: list[int], learned: int) -> None:
         super().__init__()
-        self.bar, self.signals = bar, signals
+        self.bar, self.signals, self.learned = bar, signals, learned
+
+    def _on_rollout_end(self) -> None:
+        self.learned = self.num_timesteps
 
     def _on_step(self) -> bool:
         self.bar.update(self.training_env.num_envs)

@@ -1,9 +1,10 @@
-"""HalfCheetah as different agents run it, each known by a file of its demonstrations.
+r"""HalfCheetah as different agents run it, each known by a file of its demonstrations.
 
 Agents that the project's own script trained alike but for the seed run each in a way of its own::
 
     for seed in $(seq 0 23); do
-        python scripts/train_expert.py --algorithm ppo --seed $seed --run-dir runs/gaits
+        python scripts/train_expert.py --algorithm ppo --steps 500000 --seed $seed \
+            --run-dir runs/gaits
     done
     python scripts/few_shot.py --family halfcheetah-gait --experts runs/gaits
 """
