@@ -47,6 +47,7 @@ from agents.generator import ppo, ppo_settings, sac
 from agents.logbook import Logbook
 from agents.true_return import TrueReturn
 from envs.demos import save
+from envs.gait import DEMONSTRATIONS
 from envs.make import env_id, make_vec
 from km_rl.errors import InputError, NonFiniteError
 from km_rl.nn.saves import load_state, save_state
@@ -57,7 +58,7 @@ from km_rl.train.recipe import at_least, plain_name
 from km_rl.train.run import describe
 from km_rl.train.signals import noted_signals
 
-TRAINING, POLICY, DEMONSTRATIONS = "training.pt", "policy.safetensors", "demonstrations.npz"
+TRAINING, POLICY = "training.pt", "policy.safetensors"
 Algorithm = Literal["sac", "ppo"]
 Learner: TypeAlias = SAC | PPO
 KINDS = {"sac": "SacActor", "ppo": "PpoPolicy"}
@@ -101,8 +102,8 @@ class ExpertConfig:
     @property
     def folder(self) -> Path:
         """The run folder."""
-        words = [self.env.replace("/", "-"), "ppo"][: 1 + (self.algorithm == "ppo")]
-        return self.run_dir / (self.name or "-".join([*words, "expert", str(self.seed)]))
+        kind = "ppo-expert" if self.algorithm == "ppo" else "expert"
+        return self.run_dir / (self.name or f"{self.env.replace('/', '-')}-{kind}-{self.seed}")
 
     def validate(self) -> None:
         """Refuse sizes that no run can have.

@@ -17,7 +17,7 @@ from pathlib import Path
 from km_rl.errors import InputError
 
 DEMONSTRATIONS = "demonstrations.npz"
-"""As scripts/train_expert.py calls them; their agent is called by the run they are in."""
+"""As `agents.expert` calls them; their agent is called by the run that they are in."""
 
 
 def agents(given: Sequence[Path]) -> dict[str, Path]:
@@ -25,7 +25,7 @@ def agents(given: Sequence[Path]) -> dict[str, Path]:
 
     Args:
         given: files, or folders: of one, the npz files in it and the demonstrations of the runs in
-            it, by name, with 2 before 10.
+            it, shorter names first and so 2 before 10.
 
     Raises:
         InputError: two agents of one name, or a folder without any.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor, contiguous_format, nn
 
 from km_rl.errors import InputError, written_beside
 
@@ -80,7 +80,7 @@ def save_weights(path: str | Path, kind: str, spec: Mapping[str, Any], model: nn
         InputError: the file cannot be written.
     """
     state = model.state_dict()  # names may share a tensor, which safetensors refuses
-    tensors = {name: tensor.detach().contiguous().clone() for name, tensor in state.items()}
+    tensors = {k: x.detach().clone(memory_format=contiguous_format) for k, x in state.items()}
     header = {"kind": kind, "spec": json.dumps(dict(spec))}
     try:
         with written_beside(path) as beside:
