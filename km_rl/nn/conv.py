@@ -127,6 +127,13 @@ class ConvEncoder(nn.Module):
                 f"Images of {images.dtype} were given to an encoder: floats in 0..1 are expected, "
                 f"of grey levels images / 255."
             )
+        if images.device.type == "cpu" and images.numel():  # a GPU would have to be waited for
+            low, high = (x.item() for x in images.aminmax())
+            if low < 0 or high > 1:
+                raise InputError(
+                    f"Pixels from {low:g} to {high:g} were given to an encoder: 0..1 is expected, "
+                    f"of grey levels images / 255."
+                )
         centred = images - self.middle if self.middle else images
         flat = centred.flatten(0, -4).contiguous(memory_format=torch.channels_last)
         embeddings = self.linear(self.blocks(flat).flatten(1)).unflatten(0, images.shape[:-3])

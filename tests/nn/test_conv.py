@@ -50,7 +50,7 @@ def test_nothing_normalises_over_the_batch() -> None:
         assert not any("Norm" in type(module).__name__ for module in model.modules())
 
 
-@pytest.mark.parametrize("spoil", [1e3, float("nan")])
+@pytest.mark.parametrize("spoil", [1.0, float("nan")])
 def test_no_item_of_an_episode_sees_another(spoil: float) -> None:
     encoder, decoder = ConvEncoder((1, 28, 28), 4, 10), ConvDecoder(10, (1, 28, 28), 4)
     images = torch.rand(2, 5, 1, 28, 28)
@@ -95,6 +95,13 @@ def test_images_of_another_size_are_refused() -> None:
 def test_images_that_are_no_floats_are_refused(dtype: torch.dtype) -> None:
     with pytest.raises(InputError, match=rf"{dtype} were given .* images / 255"):
         ConvEncoder((1, 28, 28), 2, 4)(torch.zeros(2, 1, 28, 28, dtype=dtype))
+
+
+@pytest.mark.parametrize("pixels", [(0.0, 255.0), (-0.4, 2.8)], ids=["bytes", "standardised"])
+def test_pixels_outside_0_to_1_are_refused(pixels: tuple[float, float]) -> None:
+    images = torch.tensor(pixels).repeat(2, 1, 28, 14)
+    with pytest.raises(InputError, match=rf"{pixels[0]:g} to {pixels[1]:g} were given .* 0\.\.1"):
+        ConvEncoder((1, 28, 28), 2, 4)(images)
 
 
 def test_images_too_small_for_three_halvings_are_refused() -> None:
