@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from tqdm import tqdm
 
-from km_rl.data import Images
+from km_rl.data import Images, Splits
 from km_rl.evaluate import figures
 from km_rl.evaluate.ablations import ablations, rewriting
 from km_rl.evaluate.addresses import addresses
@@ -18,6 +18,7 @@ from km_rl.evaluate.figures import Curve, Curves
 from km_rl.evaluate.generation import convergence, samples
 from km_rl.evaluate.importance import importance
 from km_rl.evaluate.interpolation import interpolation
+from km_rl.evaluate.related import related
 from km_rl.evaluate.runs import Run, variants
 from km_rl.evaluate.table import Score
 
@@ -55,14 +56,17 @@ def exhibits(runs: Sequence[Run], test: Images, seed: int) -> list[Exhibit]:
 def experiments(
     runs: Sequence[Run],
     scores: Sequence[Score],
-    test: Images,
+    data: Splits,
     seed: int,
     limit: int | None = None,
 ) -> list[Exhibit]:
-    """The paper's experiments, which take minutes; of variants of a machine, the ablations."""
+    """The paper's experiments, which take minutes; of variants of a machine, the ablations.
+
+    Where one was trained on KL(M), also what its memory is worth.
+    """
     if variants(runs):
         return [ablations(runs, scores)]
-    first, machine = runs[0], runs[0].machine
+    first, machine, test = runs[0], runs[0].machine, data.test
     images = min(limit or IMAGES, IMAGES)
     made: dict[str, Callable[[], Exhibit]] = {
         "importance": lambda: importance(runs, test, seed, images // 2)
@@ -73,6 +77,8 @@ def experiments(
     made["capacity"] = lambda: capacity(runs, test, seed, images)
     if machine is not None:
         made["writes"] = lambda: rewriting(first, machine, test, seed, images)
+    if counts_memory(runs):
+        made["related"] = lambda: related(runs, test, data.train, seed, limit)
     shown = []
     with tqdm(made.items(), unit="experiment", leave=False, disable=None) as progress:
         for name, make in progress:
@@ -105,9 +111,14 @@ def training(runs: Sequence[Run]) -> Exhibit:
     )
 
 
+def counts_memory(runs: Sequence[Run]) -> bool:
+    """Whether KL(M) counted in the training of one of them."""
+    return any(run.config.get("memory_kl_weight") for run in runs)
+
+
 def _bound(runs: Sequence[Run]) -> dict[str, tuple[str, str]]:
     """The panel of what the runs were trained on."""
-    if any(run.config.get("memory_kl_weight") for run in runs):
+    if counts_memory(runs):
         return COUNTED
     density = all(run.last("train/bits_per_dim") is not None for run in runs)
     return IN_BITS if density else {"bound": TERMS["bound"]}

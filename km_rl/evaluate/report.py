@@ -20,7 +20,7 @@ from typing import Any
 
 from km_rl.core.episodic import EpisodicModel
 from km_rl.core.prior import MemoryPrior
-from km_rl.data import Images, load
+from km_rl.data import Splits, load
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate import page
 from km_rl.evaluate.caveats import published, what_is_free
@@ -88,7 +88,8 @@ def report(
         return path
     if not anew and says_more(runs, made):
         return path
-    test = _test_images(runs, data_dir)
+    data = _data(runs, data_dir)
+    test = data.test
     scores = [score(run, test, seed=seed, passes=passes, limit=limit) for run in runs]
     unfinished = [run.unfinished for run in runs if run.unfinished]
     if tell is not None:
@@ -100,24 +101,25 @@ def report(
         facts = [*facts, ("unfinished", " ".join(unfinished))]
     shown = exhibits(runs, test, seed + runs[0].seed)
     if thorough:
-        shown += experiments(runs, scores, test, seed + runs[0].seed, limit)
+        shown += experiments(runs, scores, data, seed + runs[0].seed, limit)
     return _write(runs, scores, facts, shown, made)
 
 
-def _test_images(runs: Sequence[Run], data_dir: str | Path | None) -> Images:
+def _data(runs: Sequence[Run], data_dir: str | Path | None) -> Splits:
     conditions = runs[0].conditions
     recorded = runs[0].config.get("data_dir")
     if data_dir is None and recorded and Path(recorded).exists():
         data_dir = recorded
-    test = load(conditions.dataset, data_dir, conditions.split).test
+    data = load(conditions.dataset, data_dir, conditions.split)
+    shape = tuple(data.test.images.shape[1:])
     for run in runs:
         expected = tuple(run.model.spec["image_shape"])
-        if tuple(test.images.shape[1:]) != expected:
+        if shape != expected:
             raise InputError(
                 f"'{run.folder}' holds a model of images of shape {expected} where "
-                f"{conditions.dataset} has {tuple(test.images.shape[1:])}: give another run."
+                f"{conditions.dataset} has {shape}: give another run."
             )
-    return test
+    return data
 
 
 def _write(

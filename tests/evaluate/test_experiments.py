@@ -257,7 +257,7 @@ def test_a_bar_names_the_experiment_that_runs(
     for name in names:
         monkeypatch.setattr(contents_module, name, lambda *_: None)
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    assert len(experiments([a_run(tmp_path / "a")], [], TEST, 0, 8)) == len(names)
+    assert len(experiments([a_run(tmp_path / "a")], [], tiny_data(), 0, 8)) == len(names)
     assert all(f"{name}: " in terminal.getvalue() for name in EXPERIMENTS)
 
 
