@@ -21,7 +21,7 @@ from km_rl.evaluate.exhibit import Exhibit, Point, plotted
 from km_rl.evaluate.runs import Run
 
 IMAGES = 8192
-"""Test images in every number, about, and as many again that come again. A thousand would not tell
+"""Test images in every number, about, those that come again not counted. A thousand would not tell
 leads of a few nats: classes differ by tens."""
 AGAIN, ONCE = "images may come again", "each image once"
 
@@ -53,8 +53,8 @@ def related(
         "Look for a machine that is further under a VAE where an episode has few classes: by so "
         "much its memory pays for itself. Where each image comes once, this cannot be because it "
         "was written before. The bound with KL(M)/T, M drawn, in nats per image against the "
-        "classes in an episode, the same test images at each; all runs were trained with the same "
-        "number of classes.",
+        "classes in an episode, of the same test images but for what fills no episode; all runs "
+        "were trained with the same number of classes.",
         plotted(points, words, "classes", log=True),
         points=points,
     )
