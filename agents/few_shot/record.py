@@ -37,6 +37,7 @@ examined once and has no interval:
                                 than the memory, being parts of it; rivals have as many
 ``return``, ``return_iqm``      of agents told ``--pairs`` pairs, at their last step, 0 being a
                                 random policy's and 1 the expert's: mean and interquartile mean
+``return_kanerva_ahead``        the memory's agents' less this one's, on the same tasks and seeds
 ``probability_kanerva_better``  how often the memory's agent beats this one on the same task
 ==============================  =================================================================
 """
@@ -136,13 +137,15 @@ def _alone(metric: str, values: np.ndarray) -> Numbers:
 
 def _beside(metric: str, memory: np.ndarray, values: np.ndarray) -> Numbers:
     """What they say beside the memory's; those of one seed are beside each of its."""
-    if metric == "return":
-        better = improvement(memory, values)
-        return {"probability_kanerva_better": (better, min(len(memory), len(values)))}
-    if metric.startswith("auc@"):
+    told: Numbers = {}
+    name, at, pairs = metric.partition("@")
+    if name in ("auc", "return"):
         ahead = across_tasks(memory - values)
-        return {metric.replace("auc", "auc_kanerva_ahead"): (ahead.mean, ahead.n)}
-    return {}
+        told[f"{name}_kanerva_ahead{at}{pairs}"] = (ahead.mean, ahead.n)
+    if name == "return":
+        better = improvement(memory, values)
+        told["probability_kanerva_better"] = (better, min(len(memory), len(values)))
+    return told
 
 
 def _place(point: Point) -> tuple[str, str]:

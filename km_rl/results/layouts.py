@@ -26,6 +26,7 @@ FEW_SHOT = Pivot(
         "ms to adapt": "adapt_ms@512",
         "return": "return",
         "IQM": "return_iqm",
+        "lead": "return_kanerva_ahead",
         "P(improvement)": "probability_kanerva_better",
     },
     3,
@@ -34,6 +35,8 @@ FEW_SHOT = Pivot(
         "ms to adapt": "To adapt: to be told 512 pairs, on a core.",
         "return": "Return: 0 is a random policy's, 1 the expert's; of the agents of all tasks.",
         "IQM": "IQM: its interquartile mean.",
+        "lead": "Lead: by how much the agents of kanerva end above those of the row, seed by seed "
+        "and task by task.",
         "P(improvement)": "P(improvement): how often an agent of kanerva ends above one of the "
         "row on the same task.",
     },

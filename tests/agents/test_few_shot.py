@@ -458,13 +458,14 @@ def test_intervals_are_there_from_three_seeds_on(tmp_path: Path) -> None:
         record([p for p in points if p.seed], "few-shot-pointnav", "c", tmp_path)
 
 
-def test_the_memory_is_compared_on_the_same_tasks_and_seeds() -> None:
+@pytest.mark.parametrize(("metric", "at"), [("auc", "@8"), ("return", "")])
+def test_the_memory_is_compared_on_the_same_tasks_and_seeds(metric: str, at: str) -> None:
     """What is a tenth better everywhere is so with certainty, however far apart seeds lie."""
     level = {"kanerva": 0.1, "attention": 0.0, "oracle": 0.5}
     points = [
         Point(
             name,
-            "auc",
+            metric,
             8,
             f"{t}",
             seed,
@@ -478,11 +479,12 @@ def test_the_memory_is_compared_on_the_same_tasks_and_seeds() -> None:
         for t in range(3)
     ]
     found = {row[1:3]: row for row in rows(points, "few-shot-pointnav", "c")}
-    ahead = found["attention", "auc_kanerva_ahead@8"]
+    ahead = found["attention", f"{metric}_kanerva_ahead{at}"]
     assert ahead[3:6] == pytest.approx((0.1, 0.1, 0.1)) and ahead.commit == "kanerva+attention"
-    ahead = found["oracle", "auc_kanerva_ahead@8"]
+    ahead = found["oracle", f"{metric}_kanerva_ahead{at}"]
     assert ahead.value == pytest.approx(1.1) and ahead.low is not None and ahead.seeds == 4
-    assert found["oracle", "auc@8"].seeds == 1 and found["oracle", "auc@8"].low is None
+    alone = found["oracle", metric + at]
+    assert alone.seeds == 1 and alone.low is None
 
 
 @pytest.mark.parametrize(
