@@ -226,7 +226,7 @@ def _value(row: Row | None, decimals: int) -> str:
     if row is None:
         return ""
     decimals = max(0, min(decimals, 3 - int(math.log10(max(1.0, abs(row.value))))))
-    value = f"{row.value:.{decimals}f}"
+    value = f"{round(row.value, decimals) + 0.0:.{decimals}f}"  # + 0.0: no minus before a zero
     if row.low is None or row.high is None or row.high == row.low:
         return value
     if _is_cut(row):

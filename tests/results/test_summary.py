@@ -606,6 +606,13 @@ def test_a_few_shot_comparison_of_any_size_tells_no_probability_of_one_seed(
     assert f"| bc | {cells}\n" in table and ("P(imp" in table) == (seeds == 3)
 
 
+def test_a_lead_of_nothing_has_no_sign() -> None:
+    name, made = "few-shot-pendulum", (3, "a core", "python scripts/few_shot.py", "abc")
+    rows = [Row(name, "true-reward", "return_kanerva_ahead", -0.0004, -0.1, 0.1, *made)]
+    table = with_tables(f"<!-- results: {name} --><!-- /results -->", rows)
+    assert "| true-reward | 0.000 ± 0.100 |" in table
+
+
 @pytest.mark.parametrize(
     ("low", "high", "cell", "cut"),
     [(0.7, 0.9, "0.800 ± 0.100", False), (0.5, 1.0, "0.800 [0.500, 1.000]", True)],
