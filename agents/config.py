@@ -126,6 +126,11 @@ class GailConfig:
         above_zero(self, "noise_var")
         if not 0 <= self.dropout < 1:
             raise InputError(f"--dropout is {self.dropout}: give a share from 0 to below 1.")
+        if self.log_std_init is not None and not -20 <= self.log_std_init <= 2:
+            raise InputError(
+                f"--log-std-init is {self.log_std_init}: give the log of a standard deviation, "
+                f"from -20 to 2."
+            )
         if self.seed >= 2**32:
             raise InputError(f"--seed is {self.seed}: give a whole number below 2**32.")
         plain_name(self, "name")

@@ -54,6 +54,7 @@ from km_rl.nn.saves import load_state, save_state
 from km_rl.nn.weights import fill, load_weights, save_weights
 from km_rl.progress import progress_bar
 from km_rl.rl.ring import Ring
+from km_rl.rl.streams import seed_environments
 from km_rl.train.recipe import at_least, plain_name
 from km_rl.train.run import describe
 from km_rl.train.signals import noted_signals
@@ -86,7 +87,7 @@ class ExpertConfig:
     seed: int = 0
     """Of the nets, the environments and the noise."""
     trajectories: int = 10
-    """Demonstrations to record at the end."""
+    """Demonstrations to record at the end; a run that has ended records more if given more."""
     evaluate_every: int = 20_000
     """Steps between evaluations, and between checkpoints, PPO's at the end of a round; there are
     both at the end in any case."""
@@ -141,7 +142,7 @@ def train_expert(config: ExpertConfig) -> Path:
     config.validate()
     config = config.resolved()
     model = learner(config)
-    book = Logbook(config, model.policy, {})
+    book = Logbook(config, model.policy, {}, grows={"trajectories"})
     if (path := config.folder / TRAINING).exists():
         resume(model, path, config.seed)
     book.start(model.num_timesteps)
@@ -211,6 +212,7 @@ def resume(model: Learner, path: Path, seed: int) -> None:
             f"'{path}' does not fit this expert ({error}): delete the folder, or use --name NEW."
         ) from error
     model.set_random_seed((seed + model.num_timesteps) % 2**32)
+    seed_environments(model)
 
 
 def demonstrate(config: ExpertConfig, model: Learner) -> Path:

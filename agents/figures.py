@@ -38,8 +38,8 @@ def returns(
     """True return against steps: the mean of each setting's runs, and a 95% band of three or more.
 
     Args:
-        settings: of each label a curve for each run; one that has a single point is drawn as a
-            line across.
+        settings: of each label a curve for each run, in straight lines between its points and
+            as far as the shortest; where all have a single point, a line across.
         marks: of `MARKS`; None is left out.
     """
     with rc_context(STYLE):
@@ -60,14 +60,15 @@ def returns(
 def _mean_and_band(
     axes: Axes, label: str, runs: Sequence[Curve], colour: str, form: str, alpha: float
 ) -> None:
-    steps = sorted(set.intersection(*(set(run.steps) for run in runs)))
-    at = [dict(zip(*run, strict=True)) for run in runs]
-    values = np.array([[one[step] for one in at] for step in steps])
+    first, last = max(run.steps[0] for run in runs), min(run.steps[-1] for run in runs)
+    steps = sorted({s for run in runs for s in run.steps if first <= s <= last})
+    values = np.array([np.interp(steps, *run) for run in runs]).T
     named = f"{label} (n = {len(runs)})" if len(runs) > 1 else label
-    if len(steps) == 1:
+    if all(len(run.steps) == 1 for run in runs):
         axes.axhline(values.mean(), color=colour, ls=form, lw=1.6, label=named)
         return
-    axes.plot(steps, values.mean(1), color=colour, ls=form, lw=1.6, label=named)
+    dot = "." if len(steps) == 1 else None
+    axes.plot(steps, values.mean(1), color=colour, ls=form, lw=1.6, marker=dot, label=named)
     if len(runs) >= FEWEST:
         bands = np.array([mean(x) for x in values])
         axes.fill_between(steps, bands[:, 1], bands[:, 2], color=colour, alpha=alpha, lw=0)

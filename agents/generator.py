@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from envs.make import family
 from km_rl.errors import InputError
+from km_rl.rl.streams import seed_environments
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def ppo_settings(env: str) -> PpoSettings:
 def ppo(venv: VecEnv, seed: int, settings: PpoSettings | None = None) -> PPO:
     """A PPO learner on the CPU, where its small nets are fastest."""
     s = settings or PpoSettings()
-    return PPO(
+    learner = PPO(
         "MlpPolicy",
         venv,
         n_steps=s.n_steps,
@@ -90,6 +91,8 @@ def ppo(venv: VecEnv, seed: int, settings: PpoSettings | None = None) -> PPO:
         seed=seed,
         device="cpu",
     )
+    seed_environments(learner)
+    return learner
 
 
 def sac(venv: VecEnv, seed: int, **changed: Any) -> SAC:
@@ -116,4 +119,6 @@ def sac(venv: VecEnv, seed: int, **changed: Any) -> SAC:
         "policy_kwargs": {"net_arch": [256, 256]},
         "device": "cpu",
     }
-    return SAC("MlpPolicy", venv, seed=seed, **{**settings, **changed})
+    learner = SAC("MlpPolicy", venv, seed=seed, **{**settings, **changed})
+    seed_environments(learner)
+    return learner

@@ -25,19 +25,20 @@ Every logged key; means are over the round, a round's seconds are wall time:
 ``discriminator/loss``          binary cross-entropy, in nats
 ``discriminator/expert_right``  share of the expert's pairs that are told to be the expert's
 ``discriminator/policy_right``  share of the policy's that are told not to be
-``bc/loss``                     of behavioural cloning: -ln p(action | state) and its penalties
+``bc/loss``                     of behavioural cloning: -ln p(action | state) and its penalties,
+                                of the round's first batch
 ``km/<name>``                   health of the memory, see `km_rl.rl.callbacks`
 ``train/<name>``                stable-baselines3's own
 ``seconds/round``               one round: acting, learning and discriminator updates
 ``seconds/update``              one discriminator update
-``seconds/reward``              one call for the rewards of a step of all environments
+``seconds/reward``              one call for the rewards of a step of all environments; SAC's
+                                batches of transitions that are paid anew are calls, too
 ``seconds/discriminator``       all updates and reward calls of the round
 ==============================  =================================================================
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -76,15 +77,13 @@ class Logbook(Run):
         super().__init__(config.folder, config, about, grows)
 
     def record(self, step: int, seconds: float, values: Mapping[str, float]) -> None:
-        """Append one line, and the same numbers to TensorBoard; those not finite are left out."""
-        self.tell_sitting()
+        """Append one line, and the same numbers to TensorBoard; those not finite are left out.
+
+        Raises:
+            InputError: as `Run.log`.
+        """
         finite = {name: float(x) for name, x in values.items() if math.isfinite(x)}
-        line = {"step": step, "seconds": round(seconds, 3), **finite}
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        for name, value in finite.items():
-            assert self._board is not None, "start first"
-            self._board.add_scalar(name, value, step)
+        self._append({"step": step, "seconds": round(seconds, 3)}, finite)
 
 
 class RoundMeans(KVWriter):

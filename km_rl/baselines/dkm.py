@@ -146,12 +146,14 @@ class DKM(EpisodicModel[Memory]):
 
     def codes(self, memory: Memory, embeddings: Tensor) -> Tensor:
         """w M at the least-squares address of each query, with shape (B, T, C)."""
-        return self._w(memory.mean, self._encode(embeddings)) @ memory.mean
+        z, M = self._encode(embeddings), memory.mean  # which may be a float64 one
+        return (self._w(M, z.to(M.dtype)) @ M).to(z.dtype)
 
     def dream(self, memory: Memory, n: int) -> Tensor:
         """w M at n draws of w ~ N(0, I), with shape (B, n, C)."""
         M = memory.mean
-        return torch.randn(*M.shape[:-2], n, M.shape[-2], device=M.device) @ M
+        w = torch.randn(*M.shape[:-2], n, M.shape[-2], dtype=M.dtype, device=M.device)
+        return (w @ M).to(self.log_address_std.dtype)
 
     def _encode(self, embeddings: Tensor) -> Tensor:
         """z = e(x): the code that is written and looked for."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from km_rl.baselines.associative import checked, from_bits, signs, to_bits
 from km_rl.baselines.dnc import DNC, LRUA
+from km_rl.core.diagonal import DiagonalMemory
 from km_rl.core.episodic import EpisodicModel
 from km_rl.core.machine import KanervaMachine
 from km_rl.core.memory import Memory
@@ -162,14 +163,15 @@ class KanervaRecall(NamedTuple):
         cls, machine: KanervaMachine, image_shape: tuple[int, int, int] = IMAGE_SHAPE
     ) -> KanervaRecall:
         """The machine with its prior for a memory, in float64: see `condition`."""
-        prior = Memory(*(x[None].double() for x in machine.prior()))
-        return cls(machine.eval(), prior, image_shape)
+        prior = machine.prior()
+        memory = type(prior)(*(x[None].double() for x in prior))
+        return cls(machine.eval(), memory, image_shape)
 
     @property
     def stored_numbers(self) -> int:
-        """R, and the lower triangle of U."""
+        """R, and the lower triangle of U, or its diagonal where that is all."""
         K, C = self.memory.mean.shape[-2:]
-        return K * C + K * (K + 1) // 2
+        return K * C + (K if isinstance(self.memory, DiagonalMemory) else K * (K + 1) // 2)
 
     @torch.no_grad()
     def write(self, patterns: Tensor) -> KanervaRecall:

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from km_rl.errors import InputError
 from km_rl.nn.weights import SelfDescribing
-from km_rl.progress import progress_bar
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
 from km_rl.rl.sources import pairs
 from km_rl.rl.stats import RunningStats
@@ -86,6 +85,8 @@ class FewShot(SelfDescribing):
             NonFiniteError: the loss, its gradient or a memory holds NaN or infinity, as with too
                 large a step size.
         """
+        from km_rl.progress import progress_bar  # needs tqdm, and nothing else here does
+
         recipe = recipe or MetaRecipe()
         tasks = tasks if isinstance(tasks, Tasks) else Tasks(tasks)
         torch.manual_seed(recipe.seed)

@@ -14,10 +14,10 @@ A training is saved between rounds, after the discriminator's updates, when noth
 What is restored: reward net, its memories and optimiser, policy and optimisers, an off-policy
 algorithm's replay buffer, the transitions that the discriminator learns from, all counters, and
 the random streams of torch, numpy and Python. What is not: the state and random streams of the
-environment, which begins new episodes, the place in the shuffled demonstrations, running means of
-episode returns, and callbacks. Demonstrations are the trainer's own and are not compared with
-those before: of other ones the memory holds both, until the old are forgotten by
-`KanervaRewardNet.forget`.
+environment, which begins new episodes (others than at the start, see `km_rl.rl.streams`), the
+place in the shuffled demonstrations, running means of episode returns, and callbacks.
+Demonstrations are the trainer's own and are not compared with those before: of other ones the
+memory holds both, until the old are forgotten by `KanervaRewardNet.forget`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from km_rl.nn.weights import fill, save_weights
 from km_rl.rl.attached import TrainerCallback
 from km_rl.rl.reward_net import KanervaRewardNet
 from km_rl.rl.ring import Ring
+from km_rl.rl.streams import seed_environments
 from km_rl.rl.traps import memory_of
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def _restore(trainer: AdversarialTrainer, saved: dict[str, Any]) -> None:
     if trainer.venv_buffering.n_transitions:
         trainer.venv_buffering.pop_trajectories()
     generator._last_obs = None  # SB3 resets the environment where this is missing
+    seed_environments(generator)
     _restore_streams(saved["streams"])
 
 

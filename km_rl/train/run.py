@@ -131,10 +131,14 @@ class Run:
         Raises:
             InputError: the disk is full, or the folder can no longer be written to.
         """
-        if not self.writes:
-            return
+        if self.writes:
+            told = {"step": step, "images": images, "seconds": round(seconds, 3)}
+            self._append(told, values)
+
+    def _append(self, told: Mapping[str, float], values: Mapping[str, float]) -> None:
+        """A line of both, and the values to TensorBoard at the step that is told."""
         self.tell_sitting()
-        line = {"step": step, "images": images, "seconds": round(seconds, 3), **values}
+        line = {**told, **values}
         try:
             with (self.folder / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
@@ -145,7 +149,7 @@ class Run:
             ) from error
         if self._board is not None:
             for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+                self._board.add_scalar(name, value, told["step"])
 
     def tell_sitting(self) -> None:
         """Before the first new line of a resumed run: on what and by what code it goes on."""

@@ -108,6 +108,14 @@ def test_a_run_is_not_made_longer_where_rates_depend_on_its_steps(tmp_path: Path
     assert (config.folder / "config.json").read_text() == before
 
 
+def test_a_trained_expert_is_asked_for_more_demonstrations(tmp_path: Path) -> None:
+    first = load(train_expert(_config(tmp_path, trajectories=1)))
+    lines = _lines(_config(tmp_path).folder)
+    more = load(train_expert(_config(tmp_path, trajectories=2)))
+    assert len(more) == 2 and _lines(_config(tmp_path).folder) == lines
+    np.testing.assert_array_equal(np.asarray(more[0].obs), np.asarray(first[0].obs))
+
+
 def test_demonstrations_are_of_the_policy_that_did_best(tmp_path: Path) -> None:
     config = _config(tmp_path, evaluate_every=30, trajectories=1)
     (found,) = load(train_expert(config))

@@ -17,6 +17,7 @@ from unittest.mock import Mock
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from given import demonstrations
 from gymnasium.envs.registration import EnvSpec
 from imitation.algorithms.adversarial.gail import GAIL
@@ -29,13 +30,13 @@ from agents.config import GailConfig
 from agents.forgetting import ARMS, Planted
 from agents.gail import build, imitate
 from agents.generator import PPO_SETTINGS, PpoSettings
-from agents.logbook import RoundMeans
+from agents.logbook import Logbook, RoundMeans
 from agents.runs import read_runs
 from agents.task import load_task
 from agents.true_return import TrueReturn
 from envs.demos import save
 from envs.make import make_vec
-from km_rl.errors import InputError
+from km_rl.errors import InputError, NonFiniteError
 from km_rl.rl.reward_net import KanervaRewardNet
 
 ROUND = 64
@@ -273,6 +274,36 @@ def test_the_noise_that_the_learner_starts_with_may_be_chosen(demos: Path, tmp_p
     assert log_std.tolist() == [-0.5]
 
 
+def test_a_line_that_cannot_be_written_is_told_in_a_sentence(demos: Path, tmp_path: Path) -> None:
+    book = Logbook(_config(demos, tmp_path), torch.nn.Linear(1, 1), {})
+    book.start(0)
+    (book.folder / "metrics.jsonl").unlink()
+    (book.folder / "metrics.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"metrics\.jsonl' cannot be written .*: make room"):
+        book.record(64, 0.5, {"return/mean": 1.0})
+    book.close()
+
+
+@pytest.mark.parametrize("lost", ["before acting", "in learning"])
+def test_training_stops_where_a_weight_is_lost(
+    lost: str, demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Acting on such weights is refused by torch; what was learned last is not acted on."""
+    config = _config(demos, tmp_path).resolved()
+    made = adversary.Adversary(config, load_task(config), RoundMeans(tmp_path))
+
+    def spoil(learner: Any) -> None:
+        for weights in learner.policy.parameters():
+            weights.data.fill_(np.nan)
+
+    if lost == "in learning":
+        monkeypatch.setattr(PPO, "train", spoil)
+    else:
+        spoil(made.learner)
+    with pytest.raises(NonFiniteError, match=r"Stopped after \d+ steps: a weight of the policy"):
+        made.round()
+
+
 def test_the_step_size_falls_to_the_last_step(demos: Path, tmp_path: Path) -> None:
     config = _config(demos, tmp_path, steps=4 * ROUND, anneal=True).resolved()
     imitator = build(config, load_task(config), RoundMeans(tmp_path))
@@ -306,6 +337,8 @@ def test_an_annealed_run_ends_for_good(demos: Path, tmp_path: Path) -> None:
         ({"name": "a/b"}, "--name is 'a/b'"),
         ({"discriminator": "mlp", "head": "ratio"}, "--head is ratio, which changes nothing"),
         ({"dropout": 0.5}, "--dropout is 0.5, which changes nothing"),
+        ({"log_std_init": 9.0}, "--log-std-init is 9.0: give the log of a standard deviation"),
+        ({"log_std_init": float("nan")}, "--log-std-init is nan"),
         (
             {"generator": "sac", "log_std_init": 0.0},
             "--log-std-init is 0.0, which",

@@ -150,10 +150,17 @@ def test_bands_from_three_runs_on_and_lines_across() -> None:
     assert len(axes.collections) == 1
 
 
-def test_curves_measured_at_other_steps_meet_where_both_were() -> None:
+def test_curves_measured_at_other_steps_are_straight_between_them() -> None:
     runs = [Curve([0, 10, 20], [0, 5, 2]), Curve([0, 20, 30], [2, 4, 9])]
     (axes,) = figures.returns({"a": runs}, {}).axes
-    assert np.asarray(axes.lines[0].get_xydata()).tolist() == [[0, 1], [20, 3]]
+    assert np.asarray(axes.lines[0].get_xydata()).tolist() == [[0, 1], [10, 4], [20, 3]]
+
+
+def test_a_run_that_has_just_begun_is_no_line_across() -> None:
+    runs = [Curve([0], [-3]), Curve([0, 20], [-1, 4])]
+    (axes,) = figures.returns({"a": runs}, {}).axes
+    (line,) = axes.lines
+    assert np.asarray(line.get_xydata()).tolist() == [[0, -2]] and line.get_marker() == "."
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from agents.generator import PPO_SETTINGS, PpoSettings, ppo, ppo_settings, sac
@@ -32,6 +35,17 @@ def test_a_learner_is_as_its_settings_say() -> None:
     nets = learner.policy.mlp_extractor
     widths = [x.out_features for x in (*nets.policy_net, *nets.value_net) if hasattr(x, "bias")]
     assert widths == [7] * 4
+
+
+@pytest.mark.parametrize("learner", [ppo, sac])
+def test_neighbouring_seeds_have_no_environment_in_common(learner: Any) -> None:
+    """SB3's own do: environment 1 of one is environment 0 of the next."""
+    starts = []
+    for seed in (0, 0, 1, 2):
+        made = learner(make_vec("Pendulum", 4, seed), seed)
+        starts.append(made.env.reset())
+    np.testing.assert_array_equal(starts[0], starts[1])
+    assert len(np.unique(np.concatenate(starts[1:]), axis=0)) == 3 * 4
 
 
 def test_sac_takes_changes() -> None:

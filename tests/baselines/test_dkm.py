@@ -79,6 +79,13 @@ def test_writing_passes_gradcheck() -> None:
     assert torch.autograd.gradcheck(written, (z,))
 
 
+def test_a_memory_in_float64_is_read_as_well(machine: DKM, images: Tensor) -> None:
+    memory = machine.eval().write(images)
+    fine = Memory(*(x.double() for x in memory))
+    assert_close(machine.read(fine, images), machine.read(memory, images))
+    assert machine.generate(fine, 2).dtype == images.dtype
+
+
 def test_the_memory_is_the_prior_given_all_addresses_at_once(machine: DKM) -> None:
     z, prior = torch.randn(B, T, C), machine.prior()
     w, memory = machine._written(z, prior)

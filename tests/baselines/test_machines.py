@@ -74,6 +74,18 @@ def test_a_machine_may_be_written_to_again(machine: KanervaMachine, patterns: Te
     assert_close(twice.cov.double(), moments.cov, rtol=1e-3, atol=1e-3)
 
 
+def test_a_diagonal_machine_keeps_a_diagonal_memory(patterns: Tensor) -> None:
+    options: dict[str, Any] = {"filters": 2, "slots": 6, "code": 4, "diagonal_covariance": True}
+    machine = KanervaMachine.build(SHAPE, **options).eval()
+    found = seeded(KanervaRecall.empty(machine, SHAPE), patterns)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        wanted = machine.write(images_of(patterns, SHAPE))
+    assert_close(found.memory.mean.float(), wanted.mean)
+    assert_close(found.memory.cov.float(), wanted.cov)
+    assert found.stored_numbers == 6 * 4 + 6
+
+
 def test_numbers_are_counted(machine: KanervaMachine) -> None:
     assert KanervaRecall.empty(machine, SHAPE).stored_numbers == 6 * 4 + 21
     assert NaturalRecall.empty(SIZE, 6).stored_numbers == 6 * SIZE + 21

@@ -108,6 +108,18 @@ def test_it_goes_on_from_there_the_same_way_each_time(tmp_path: Path, make: Any)
     assert_same(*ends)
 
 
+def test_it_does_not_begin_with_the_episodes_it_began_with(tmp_path: Path) -> None:
+    save_training(trained(tmp_path / "a"), tmp_path / "run")
+    first = gail(tmp_path / "b")
+    starts = [first.gen_algo.env.reset()]
+    for name in "cd":
+        trainer = gail(tmp_path / name)
+        resume_training(trainer, tmp_path / "run")
+        starts.append(trainer.gen_algo.env.reset())
+    np.testing.assert_array_equal(starts[1], starts[2])
+    assert not (starts[0] == starts[1]).any()
+
+
 def test_the_logit_is_as_it_was(tmp_path: Path) -> None:
     trainer = trained(tmp_path / "a")
     save_training(trainer, tmp_path / "run")

@@ -69,6 +69,16 @@ def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
             Run(folder, TINY)
 
 
+def test_a_line_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    run = Run(tmp_path, TINY)
+    run.start(0)
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"metrics\.jsonl' cannot be written .*: make room"):
+        run.log(1, 8, 0.5, {"train/bound": 1.0})
+    run.close()
+
+
 def test_lines_beyond_the_checkpoint_and_a_cut_off_line_are_dropped(tmp_path: Path) -> None:
     run = Run(tmp_path, TINY)
     run.start(0)
