@@ -17,7 +17,8 @@ class Setting(NamedTuple):
     Attributes:
         trained: on episodes of other experts.
         like: the setting that it is but for what changes after training, whose weights it takes.
-        learners: early rollouts of learners stand beside the policies that it is trained with.
+        learners: early rollouts of learners, which the memory paid, stand beside the policies that
+            it is trained with.
     """
 
     model: type[FewShot]
@@ -44,6 +45,7 @@ SETTINGS: Mapping[str, Setting] = {
     "with-learners": Setting(MetaDiscriminator, learners=True),
     "attention": Setting(Attention, {"keys": "state"}),
     "attention-pairs": Setting(Attention, {"keys": "both"}),
+    "attention-with-learners": Setting(Attention, {"keys": "both"}, learners=True),
     "deep-set": Setting(DeepSet),
     "mlp-finetuned": Setting(Perceptron),
     "mlp-scratch": Setting(Perceptron, trained=False),

@@ -102,8 +102,12 @@ def test_an_episode_is_one_however_many_rounds_it_takes(family: Family) -> None:
     assert found.action.max() == 1 and found.state[:, 0].tolist() == [*range(6)] * 2
 
 
+@pytest.mark.parametrize(
+    ("without", "name"),
+    [("kanerva", "with-learners"), ("attention-pairs", "attention-with-learners")],
+)
 def test_a_setting_learns_from_them_and_all_are_tested_with_others(
-    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    without: str, name: str, family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
 
@@ -111,8 +115,8 @@ def test_a_setting_learns_from_them_and_all_are_tested_with_others(
         return family.train[0].policies["random"].take(torch.from_numpy(rng.permutation(512)))
 
     monkeypatch.setattr("agents.few_shot.learners.early_pairs", drawn)
-    usual = meta_trained(family, "kanerva", RECIPE, tmp_path)
-    other = meta_trained(family, "with-learners", RECIPE, tmp_path)
+    usual = meta_trained(family, without, RECIPE, tmp_path)
+    other = meta_trained(family, name, RECIPE, tmp_path)
     assert not torch.equal(*(next(m.parameters()) for m in (usual, other)))
     learners = held_out_learners(family, *payer(family, RECIPE, tmp_path))
     exam = examination(family, 8, 100, 50)
