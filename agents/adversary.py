@@ -29,7 +29,7 @@ from agents.generator import PpoSettings, ppo, ppo_settings, sac
 from agents.logbook import RoundMeans
 from agents.task import Task
 from envs.make import make_vec
-from km_rl.errors import InputError, NonFiniteError
+from km_rl.errors import InputError
 from km_rl.rl.attached import Attached, attach
 from km_rl.rl.batches import ExpertBatches
 from km_rl.rl.callbacks import KanervaCallback
@@ -90,7 +90,6 @@ class Adversary:
 
         Raises:
             InputError: an episode ended early where that was not allowed.
-            NonFiniteError: a weight of the policy is NaN or infinite.
         """
         self.clock.restart()
         if self.config.anneal:
@@ -121,23 +120,13 @@ class Adversary:
         try:
             self.trainer.train_gen()
         except ValueError as error:
-            if "different length" in str(error):
-                raise InputError(
-                    f"After {self.steps} steps an episode ended early, which tells an imitator "
-                    f"about the reward: start another run (--name NEW) with "
-                    f"--allow-variable-horizon to do it anyway."
-                ) from error
-            self._refuse_non_finite()  # acting on such weights is a ValueError of torch's
-            raise
-        self._refuse_non_finite()
-
-    def _refuse_non_finite(self) -> None:
-        if not all(p.isfinite().all() for p in self.learner.policy.parameters()):
-            raise NonFiniteError(
-                f"Stopped after {self.steps} steps: a weight of the policy is NaN or infinite; "
-                f"what is saved in '{self.config.folder}' is from before: start another run "
-                f"(--name NEW) with another --seed."
-            )
+            if "different length" not in str(error):
+                raise
+            raise InputError(
+                f"After {self.steps} steps an episode ended early, which tells an imitator about "
+                f"the reward: start another run (--name NEW) with --allow-variable-horizon to do "
+                f"it anyway."
+            ) from error
 
     def _logits(self) -> dict[str, float]:
         """Of the pairs learned from and of the policy's last ones; AIRL's net is no logit."""

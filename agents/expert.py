@@ -43,7 +43,7 @@ from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 
-from agents.generator import ppo, ppo_settings, sac
+from agents.generator import is_finite, ppo, ppo_settings, sac
 from agents.logbook import Logbook
 from agents.true_return import TrueReturn
 from envs.demos import save
@@ -87,7 +87,8 @@ class ExpertConfig:
     seed: int = 0
     """Of the nets, the environments and the noise."""
     trajectories: int = 10
-    """Demonstrations to record at the end; a run that has ended records more if given more."""
+    """Demonstrations to record at the end; a run that has ended records more if given more, and
+    all of them in another order."""
     evaluate_every: int = 20_000
     """Steps between evaluations, and between checkpoints, PPO's at the end of a round; there are
     both at the end in any case."""
@@ -276,7 +277,7 @@ class _Training:
                 reset_num_timesteps=False,
             )
         finally:
-            self._refuse_non_finite()  # acting on such weights is a ValueError of torch's
+            self._refuse_non_finite()
         if isinstance(self.model, PPO):  # nothing is learned from a round that was cut
             self.model.num_timesteps = watch.learned
         self.seconds += time.perf_counter() - started
@@ -286,7 +287,7 @@ class _Training:
         self.book.record(self.model.num_timesteps, self.seconds, values)
 
     def _refuse_non_finite(self) -> None:
-        if not all(p.isfinite().all() for p in self.model.policy.parameters()):
+        if not is_finite(self.model):
             raise NonFiniteError(
                 f"Stopped after {self.model.num_timesteps} steps: a weight is NaN or infinite; "
                 f"what is saved in '{self.config.folder}' is from before: start another run "

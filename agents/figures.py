@@ -38,8 +38,9 @@ def returns(
     """True return against steps: the mean of each setting's runs, and a 95% band of three or more.
 
     Args:
-        settings: of each label a curve for each run, in straight lines between its points and
-            as far as the shortest; where all have a single point, a line across.
+        settings: of each label a curve for each run, in straight lines between its points, from
+            where all have begun to where the first ends; where all have a single point, a line
+            across.
         marks: of `MARKS`; None is left out.
     """
     with rc_context(STYLE):
@@ -62,6 +63,8 @@ def _mean_and_band(
 ) -> None:
     first, last = max(run.steps[0] for run in runs), min(run.steps[-1] for run in runs)
     steps = sorted({s for run in runs for s in run.steps if first <= s <= last})
+    if not steps:
+        return
     values = np.array([np.interp(steps, *run) for run in runs]).T
     named = f"{label} (n = {len(runs)})" if len(runs) > 1 else label
     if all(len(run.steps) == 1 for run in runs):

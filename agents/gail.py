@@ -20,6 +20,7 @@ from torch import nn
 from agents.adversary import Adversary
 from agents.cloning import Cloning
 from agents.config import GailConfig
+from agents.generator import is_finite
 from agents.logbook import Logbook, RoundMeans
 from agents.task import Task, load_task
 from km_rl.errors import InputError, NonFiniteError, written_beside
@@ -82,7 +83,7 @@ def imitate(config: GailConfig, build: Build = build) -> Path:
 
     Raises:
         InputError: settings, demonstrations, an environment or a folder that cannot be used.
-        NonFiniteError: the discriminator's loss is NaN or infinite.
+        NonFiniteError: the discriminator's loss or a weight of the policy is NaN or infinite.
         KeyboardInterrupt: after a signal, once everything is saved.
     """
     config.validate()
@@ -144,16 +145,23 @@ class _Loop:
 
     def _round(self) -> None:
         started = time.perf_counter()
-        values = self.imitator.round()
+        try:
+            values = self.imitator.round()
+        finally:
+            self._refuse(not is_finite(self.imitator.learner), "a weight of the policy")
         self.seconds += time.perf_counter() - started
-        if not math.isfinite(values.get("discriminator/loss", 0.0)):
-            raise NonFiniteError(
-                f"Stopped after {self.imitator.steps} steps: the discriminator's loss is NaN or "
-                f"infinite; what is saved in '{self.config.folder}' is from before: start another "
-                f"run (--name NEW) with another --seed or --discriminator."
-            )
+        lost = not math.isfinite(values.get("discriminator/loss", 0.0))
+        self._refuse(lost, "the discriminator's loss")
         self.book.record(self.imitator.steps, self.seconds, values)
         self.bar.update(self.imitator.round_steps)
+
+    def _refuse(self, lost: bool, what: str) -> None:
+        if lost:
+            raise NonFiniteError(
+                f"Stopped after {self.imitator.steps} steps: {what} is NaN or infinite; what is "
+                f"saved in '{self.config.folder}' is from before: start another run (--name NEW) "
+                f"with another --seed or other settings."
+            )
 
     def _measure(self) -> None:
         found = self.task.true_return.of(self.imitator.learner)

@@ -14,6 +14,7 @@ from gymnasium.spaces import Box
 from imitation.policies.base import NormalizeFeaturesExtractor
 from imitation.util.networks import RunningNorm
 from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from envs.make import family
@@ -93,6 +94,11 @@ def ppo(venv: VecEnv, seed: int, settings: PpoSettings | None = None) -> PPO:
     )
     seed_environments(learner)
     return learner
+
+
+def is_finite(learner: BaseAlgorithm) -> bool:
+    """Whether no weight of its policy is NaN or infinite; to act on such is torch's ValueError."""
+    return all(bool(p.isfinite().all()) for p in learner.policy.parameters())
 
 
 def sac(venv: VecEnv, seed: int, **changed: Any) -> SAC:

@@ -30,14 +30,14 @@ from agents.cloning import Cloning
 from agents.config import GailConfig
 from agents.discriminators import perceptron
 from agents.few_shot.rivals import size, width
-from agents.generator import ppo, ppo_settings
+from agents.generator import is_finite, ppo, ppo_settings
 from agents.logbook import RoundMeans
 from agents.runs import Curve
 from agents.task import Task
 from agents.true_return import SEED, Measured, TrueReturn
 from envs.make import make_vec
 from envs.tasks import Act, Family, HeldOut, make_task_vec
-from km_rl.errors import InputError
+from km_rl.errors import InputError, NonFiniteError
 from km_rl.progress import progress_bar
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import ROUNDS, FewShot
@@ -253,16 +253,31 @@ def _returns(
     Args:
         called: what the progress bar says of it.
         go: lets it learn for a round, which has ``round_steps``.
+
+    Raises:
+        NonFiniteError: a weight of its policy is NaN or infinite.
     """
     bar = progress_bar(total=at[-1], desc=called, unit="step", leave=False)
     with bar:
         returns = [measure.of(learner).mean]
         for here, stop in pairwise([0, *at]):
             for _ in range(here, stop, round_steps):
-                go()
+                try:
+                    go()
+                finally:
+                    _refuse_non_finite(called, learner)
                 bar.update(round_steps)
             returns.append(measure.of(learner).mean)
     return Curve([0, *at], returns)
+
+
+def _refuse_non_finite(called: str, learner: BaseAlgorithm) -> None:
+    if not is_finite(learner):
+        raise NonFiniteError(
+            f"{called}: stopped after {learner.num_timesteps} steps, for a weight of the policy "
+            f"is NaN or infinite; what was measured before is kept: go on with other --agents, or "
+            f"take other --seeds."
+        )
 
 
 def matched_width(state: int, rest: int) -> int:

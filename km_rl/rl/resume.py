@@ -184,8 +184,8 @@ def _restore(trainer: AdversarialTrainer, saved: dict[str, Any]) -> None:
     if trainer.venv_buffering.n_transitions:
         trainer.venv_buffering.pop_trajectories()
     generator._last_obs = None  # SB3 resets the environment where this is missing
-    seed_environments(generator)
     _restore_streams(saved["streams"])
+    seed_environments(generator)
 
 
 def _counters(owner: Any, names: tuple[str, ...]) -> dict[str, int | None]:

@@ -15,8 +15,11 @@ def seed_environments(algorithm: BaseAlgorithm) -> None:
 
     SB3 gives environment i the seed + i: runs of neighbouring seeds have all environments in
     common but one, and a run that goes on begins with the episodes it began with. Takes effect
-    when they are next reset. Those of an algorithm without a seed stay as they are.
+    when they are next reset. Without a seed it is drawn from numpy's stream.
     """
-    if algorithm.seed is not None and algorithm.env is not None:
+    assert algorithm.env is not None, "one that acts"
+    if algorithm.seed is None:
+        algorithm.env.seed()
+    else:
         drawn = np.random.SeedSequence([algorithm.seed, algorithm.num_timesteps]).generate_state(1)
         algorithm.env.seed(int(drawn[0]))

@@ -35,10 +35,11 @@ from agents.few_shot.scores import (
 )
 from agents.few_shot.settings import SETTINGS, Setting
 from agents.few_shot.training import meta_trained
-from agents.generator import PPO_SETTINGS, PpoSettings
+from agents.generator import PPO_SETTINGS, PpoSettings, ppo
 from envs.demos import load
+from envs.make import make_vec
 from envs.tasks import Family, load_family
-from km_rl.errors import InputError, locked
+from km_rl.errors import InputError, NonFiniteError, locked
 from km_rl.results.summary import check_name, read
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
@@ -430,6 +431,19 @@ def test_every_curve_of_a_panel_looks_otherwise() -> None:
     ]
     drawn = [[line.get_label() for line in axes.lines] for axes in auc(points).axes]
     assert drawn == [["kanerva", "knn"], ["kanerva", "left-out"]]
+
+
+def test_an_agent_that_lost_its_weights_is_told_of() -> None:
+    learner = ppo(make_vec("Pendulum", 1, 0), 0, PpoSettings(n_envs=1, n_steps=16, batch_size=16))
+
+    def go() -> None:
+        for weights in learner.policy.parameters():
+            weights.data.fill_(np.nan)
+
+    measure: Any = Mock()
+    with pytest.raises(NonFiniteError, match=r"gail, a task: stopped after 0 steps.*--seeds"):
+        scores._returns("gail, a task", measure, learner, go, 16, [16])
+    measure.of.assert_called_once()
 
 
 def test_intervals_are_there_from_three_seeds_on(tmp_path: Path) -> None:

@@ -284,24 +284,26 @@ def test_a_line_that_cannot_be_written_is_told_in_a_sentence(demos: Path, tmp_pa
     book.close()
 
 
-@pytest.mark.parametrize("lost", ["before acting", "in learning"])
+@pytest.mark.parametrize("method", ["gail", "bc"])
+@pytest.mark.parametrize("fails", [True, False])
 def test_training_stops_where_a_weight_is_lost(
-    lost: str, demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: Any, fails: bool, demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Acting on such weights is refused by torch; what was learned last is not acted on."""
-    config = _config(demos, tmp_path).resolved()
-    made = adversary.Adversary(config, load_task(config), RoundMeans(tmp_path))
+    """Acting on such weights is a ValueError of torch's; what was learned last is not acted on."""
+    kind = Cloning if method == "bc" else adversary.Adversary
 
-    def spoil(learner: Any) -> None:
-        for weights in learner.policy.parameters():
+    def spoilt(imitator: Any) -> dict[str, float]:
+        for weights in imitator.learner.policy.parameters():
             weights.data.fill_(np.nan)
+        if fails:
+            imitator.learner.predict(imitator.task.demonstrations["obs"][:1], deterministic=False)
+        return {}
 
-    if lost == "in learning":
-        monkeypatch.setattr(PPO, "train", spoil)
-    else:
-        spoil(made.learner)
+    monkeypatch.setattr(kind, "round", spoilt)
+    config = _config(demos, tmp_path, algorithm=method, steps=BC_ROUND)
     with pytest.raises(NonFiniteError, match=r"Stopped after \d+ steps: a weight of the policy"):
-        made.round()
+        imitate(config)
+    assert "return/std" in (config.folder / "metrics.jsonl").read_text()
 
 
 def test_the_step_size_falls_to_the_last_step(demos: Path, tmp_path: Path) -> None:

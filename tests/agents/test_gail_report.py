@@ -156,6 +156,11 @@ def test_curves_measured_at_other_steps_are_straight_between_them() -> None:
     assert np.asarray(axes.lines[0].get_xydata()).tolist() == [[0, 1], [10, 4], [20, 3]]
 
 
+def test_curves_that_never_meet_are_left_out() -> None:
+    runs = [Curve([0], [1]), Curve([5, 10], [1, 2]), Curve([0, 10], [0, 1])]
+    assert not figures.returns({"a": runs}, {}).axes[0].lines
+
+
 def test_a_run_that_has_just_begun_is_no_line_across() -> None:
     runs = [Curve([0], [-3]), Curve([0, 20], [-1, 4])]
     (axes,) = figures.returns({"a": runs}, {}).axes

@@ -99,6 +99,14 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
 
 
+def test_few_shot_learning_needs_no_progress_bar() -> None:
+    code = (
+        "import sys; sys.modules['tqdm'] = sys.modules['tqdm.auto'] = None; import km_rl.rl.meta"
+    )
+    root = Path(km_rl.__file__).parents[1]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)
+
+
 @pytest.mark.parametrize("name", km_rl.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(km_rl, name) is not None

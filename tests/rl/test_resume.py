@@ -108,12 +108,16 @@ def test_it_goes_on_from_there_the_same_way_each_time(tmp_path: Path, make: Any)
     assert_same(*ends)
 
 
-def test_it_does_not_begin_with_the_episodes_it_began_with(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [0, None])
+def test_it_does_not_begin_with_the_episodes_it_began_with(
+    tmp_path: Path, seed: int | None
+) -> None:
+    """Not even where the environments alone were seeded, and not the algorithm."""
     save_training(trained(tmp_path / "a"), tmp_path / "run")
-    first = gail(tmp_path / "b")
-    starts = [first.gen_algo.env.reset()]
+    starts = [gail(tmp_path / "b").gen_algo.env.reset()]
     for name in "cd":
         trainer = gail(tmp_path / name)
+        trainer.gen_algo.seed = seed
         resume_training(trainer, tmp_path / "run")
         starts.append(trainer.gen_algo.env.reset())
     np.testing.assert_array_equal(starts[1], starts[2])
