@@ -9,6 +9,7 @@ import io
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from math import isfinite
+from textwrap import fill
 from typing import Any, NamedTuple
 
 from matplotlib import rc_context
@@ -21,6 +22,8 @@ from km_rl.evaluate.mosaic import mosaic
 
 DPI = 130
 WIDTH = 7.6
+LETTERS = 84
+"""Of titles of panels side by side, in a line."""
 MOST_POINTS = 300
 """Of a curve that is drawn in full."""
 COLOURS = {
@@ -204,8 +207,8 @@ def weights(models: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
 
 
 def lines(panels: Mapping[str, Mapping[str, Line]], x: str, log: bool = False) -> Figure:
-    """Three panels in a row, each with a line for each model: panels[title][model]."""
-    columns = min(3, len(panels))
+    """Three panels in a row, or two of four, with a line for each model: panels[title][model]."""
+    columns = 2 if len(panels) == 4 else min(3, len(panels))
     rows = -(-len(panels) // columns)
     colours: dict[str, str] = {}
     others = cycle(OTHER_COLOURS)
@@ -216,7 +219,7 @@ def lines(panels: Mapping[str, Mapping[str, Line]], x: str, log: bool = False) -
             for label, line in models.items():
                 colours.setdefault(label, COLOURS.get(label) or next(others))
                 axes.plot(*line, marker=".", ms=4, lw=1.4, color=colours[label], label=label)
-            axes.set(title=title, xlabel=x)
+            axes.set(title=fill(title, LETTERS // columns), xlabel=x)
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             if log:
                 axes.set_xscale("log", base=2)
