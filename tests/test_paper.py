@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from importlib import import_module
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from commands import ROOT, run, run_here
 
 from km_rl.evaluate.table import FULL
-from km_rl.results.summary import Row, record
+from km_rl.results.summary import Row, read, record
 from km_rl.train.run import commit
 
 
@@ -44,10 +43,9 @@ def test_the_full_bound_in_two_pieces(tmp_path: Path) -> None:
     first = metrics.read_bytes()
     run_here("paper.py", *of, "--weights", 0, *places)
     assert metrics.read_bytes() == first
-    with (tmp_path / "results" / "summary.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["metric"] == FULL]
+    rows = [row for row in read(tmp_path / "results") if row.metric == FULL]
     experiment = "debug-2classes-full-bound"
-    commands = {row["setting"]: row["command"] for row in rows if row["experiment"] == experiment}
+    commands = {row.setting: row.command for row in rows if row.experiment == experiment}
     weights = ("memory_kl_weight=0.0, sample_memory=False", "memory_kl_weight=0.1")
     assert commands.keys() == {"km", "km-under-vae", "vae", *(f"km, {one}" for one in weights)}
     assert "--classes 2" in commands["km"] and "--memory-kl-weight 1" in commands["km"]

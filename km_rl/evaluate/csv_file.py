@@ -10,7 +10,7 @@ from pathlib import Path
 from km_rl.errors import make_folder, written_beside
 
 
-def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[str]]) -> Path:
+def write_csv(path: Path, header: Sequence[str], lines: Iterable[Iterable[str]]) -> Path:
     """Write a file of comma-separated values as a whole, its folder too; returns the path.
 
     Raises:

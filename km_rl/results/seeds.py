@@ -4,6 +4,7 @@ What is written::
 
     results/
     ├── summary.csv     a mean and an interval for each metric, see `summary`
+    ├── commands.csv    what made them
     └── <experiment>/   every run's numbers, see `kept`
         ├── seeds.png   the bound of every seed, one by one
         ├── ablations.png  where they differ in a setting: the bound of every seed, side by side

@@ -4,6 +4,9 @@ A line is one metric of one setting of one experiment, and says what produced it
 
     experiment,setting,metric,value,low,high,seeds,hardware,command,commit
 
+``command`` is a name there; commands.csv has the command of each name, for one often makes
+hundreds of lines.
+
 ``low`` and ``high`` are the ends of a 95% interval across seeds, empty where there is one seed.
 Recording a metric again replaces its line; the lines are sorted, so that a diff shows what moved.
 """
@@ -11,17 +14,19 @@ Recording a metric again replaces its line; the lines are sorted, so that a diff
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from km_rl.errors import InputError, locked, make_folder
 from km_rl.evaluate.csv_file import number, write_csv
 
-SUMMARY = "summary.csv"
+SUMMARY, COMMANDS = "summary.csv", "commands.csv"
+NAMED = ("name", "command")
 WAIT = 60.0
 """Seconds for another process to be done with the summary."""
 SEEDS = re.compile(r"--seed (\S+)")
@@ -59,27 +64,38 @@ def read(folder: str | Path) -> list[Row]:
     """The rows of ``folder``/summary.csv in the order of the file; none where there is no file.
 
     Raises:
-        InputError: the file cannot be read, or a line of it is not a `Row`.
+        InputError: a file cannot be read, or a line of it is not a `Row`.
     """
     path = Path(folder) / SUMMARY
+    commands = dict(_lines(path.parent / COMMANDS, NAMED))
+    return [
+        _parsed(path, number, line, commands)
+        for number, line in enumerate(_lines(path, Row._fields), start=2)
+    ]
+
+
+def _lines(path: Path, header: Sequence[str]) -> list[list[str]]:
+    """What stands below the header of a file; nothing where there is no file."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            header, *lines = list(csv.reader(file)) or [[]]
+            first, *lines = list(csv.reader(file)) or [[]]
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"'{path}' cannot be read ({error}): restore it from git.") from error
-    if header != list(Row._fields):
+    if first != list(header) or any(len(line) != len(header) for line in lines):
         raise InputError(
-            f"'{path}' starts with {','.join(header)!r} where {','.join(Row._fields)!r} is "
-            f"expected: restore it from git."
+            f"'{path}' starts with {','.join(first)!r} where {','.join(header)!r} is expected, "
+            f"with as many in each line: restore it from git."
         )
-    return [_parsed(path, number, line) for number, line in enumerate(lines, start=2)]
+    return lines
 
 
-def _parsed(path: Path, number: int, line: Sequence[str]) -> Row:
+def _parsed(path: Path, number: int, line: Sequence[str], commands: Mapping[str, str]) -> Row:
     try:
-        experiment, setting, metric, value, low, high, seeds, hardware, command, commit = line
+        experiment, setting, metric, value, low, high, seeds, hardware, named, commit = line
+        if named not in commands:
+            raise ValueError(f"{COMMANDS} has no command '{named}'")
         return Row(
             experiment,
             setting,
@@ -89,7 +105,7 @@ def _parsed(path: Path, number: int, line: Sequence[str]) -> Row:
             float(high) if high else None,
             int(seeds),
             hardware,
-            command,
+            commands[named],
             commit,
         )
     except ValueError as error:
@@ -131,8 +147,22 @@ def record(rows: Iterable[Row], folder: str | Path) -> Path:
         known = read(folder)
         check(new, known)
         merged = {row[:3]: row for row in [*known, *new]}
-        lines = [[_cell(value) for value in merged[names]] for names in sorted(merged)]
-        return write_csv(folder / SUMMARY, Row._fields, lines)
+        rows = [merged[names] for names in sorted(merged)]
+        _write_commands([*known, *rows], folder)  # a name in the summary always has its command
+        named = (row._replace(command=name_of(row.command)) for row in rows)
+        path = write_csv(folder / SUMMARY, Row._fields, (map(_cell, row) for row in named))
+        _write_commands(rows, folder)
+        return path
+
+
+def _write_commands(rows: Iterable[Row], folder: Path) -> None:
+    commands = {name_of(row.command): row.command for row in rows}
+    write_csv(folder / COMMANDS, NAMED, sorted(commands.items()))
+
+
+def name_of(command: str) -> str:
+    """What stands for a command in the summary: the same wherever it was recorded."""
+    return hashlib.sha256(command.encode()).hexdigest()[:8]
 
 
 def check(new: Iterable[Row], known: Iterable[Row]) -> None:

@@ -41,7 +41,8 @@ IN_TURNS_TOLD = "[a step of each](../docs/speed.md#a-training-step)"
 """Where the rows of `IN_TURNS` are shown."""
 LEAD = """# Does it hold?
 
-The claims of Wu et al. (2018), decided by rules from [`summary.csv`](summary.csv).
+The claims of Wu et al. (2018), decided by rules from [`summary.csv`](summary.csv), whose
+commands are in [`commands.csv`](commands.csv).
 Each is told here by the experiment that decides most of them; elsewhere counts what the others
 say, which follow, each with its commands (but for those called full-bound, which are trained for
 another bound than the paper's). Figures are of the first seed, curves of all seeds lie beside them

@@ -203,7 +203,7 @@ def test_recording_again_changes_nothing(runs: list[Path]) -> None:
     files = [path for path in (runs[0].parent / "results").rglob("[!.]*") if path.is_file()]
     before = [path.read_bytes() for path in files]
     recorded(runs[::-1])
-    assert [path.read_bytes() for path in files] == before and len(files) == 6
+    assert [path.read_bytes() for path in files] == before and len(files) == 7
 
 
 def test_an_evaluation_with_experiments_goes_before_a_run_s_own_without(runs: list[Path]) -> None:
@@ -351,7 +351,20 @@ def test_rows_are_replaced_kept_and_sorted(tmp_path: Path) -> None:
     ]
     header = (tmp_path / "summary.csv").read_text().splitlines()[0]
     assert header == "experiment,setting,metric,value,low,high,seeds,hardware,command,commit"
-    assert [path.name for path in tmp_path.glob("[!.]*")] == ["summary.csv"]
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["commands.csv", "summary.csv"]
+
+
+def test_a_command_stands_once_and_its_name_in_each_line(tmp_path: Path) -> None:
+    rows = [ROW._replace(metric=f"m{i}", command=f"python {i % 2}.py, twice") for i in range(6)]
+    record(rows, tmp_path)
+    commands, summary = (
+        (tmp_path / f"{name}.csv").read_text() for name in ("commands", "summary")
+    )
+    assert commands.count("python 0.py, twice") == commands.count("python 1.py, twice") == 1
+    assert "python" not in summary and read(tmp_path) == rows
+    (tmp_path / "commands.csv").write_text("name,command\n")
+    with pytest.raises(InputError, match=r"Line 2 of .*commands\.csv has no command .*: restore"):
+        read(tmp_path)
 
 
 def test_fewer_seeds_do_not_take_the_place_of_more(tmp_path: Path) -> None:
@@ -374,7 +387,7 @@ def test_an_experiment_is_made_in_several_sittings(runs: list[Path], tmp_path: P
     for part in (runs[:2], runs[3:], runs[2:3]):
         record_runs(part, one_by_one)
     files = [path.relative_to(at_once) for path in at_once.rglob("*.*[vl]")]
-    assert len(files) == 5
+    assert len(files) == 6
     for file in files:
         assert (one_by_one / file).read_bytes() == (at_once / file).read_bytes()
     pictures = [
