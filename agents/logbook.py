@@ -82,6 +82,7 @@ class Logbook(Run):
         Raises:
             InputError: as `Run.log`.
         """
+        assert self._board is not None, "start first"
         finite = {name: float(x) for name, x in values.items() if math.isfinite(x)}
         self._append({"step": step, "seconds": round(seconds, 3)}, finite)
 
