@@ -3,7 +3,8 @@
 Where a class has few test images, an episode of few classes shows some of them twice, and what is
 written of the first tells much of the second. So there are two kinds of episodes, of the same test
 images: filled up with these again, as in training, or with training images of the same classes,
-which are written and not scored.
+which are written and not scored; no image comes twice there, so an episode is as long as its
+classes allow.
 """
 
 from __future__ import annotations
@@ -52,9 +53,10 @@ def related(
         "Images that belong together",
         "Look for a machine that is further under a VAE where an episode has few classes: by so "
         "much its memory pays for itself. Where each image comes once, this cannot be because it "
-        "was written before. The bound with KL(M)/T, M drawn, in nats per image against the "
-        "classes in an episode, of the same test images but for what fills no episode; all runs "
-        "were trained with the same number of classes.",
+        "was written before; an episode of few images in all is shorter there. The bound with "
+        "KL(M)/T, M drawn, in nats per image against the classes in an episode, of the same test "
+        "images but for what fills no episode; all runs were trained with the same number of "
+        "classes.",
         plotted(points, words, "classes", log=True),
         points=points,
     )
@@ -110,19 +112,22 @@ def in_groups(
     """Every test image in one episode of T images of ``classes`` classes, in batches.
 
     The classes are grouped at random, and those that fill no group are left out. What is left of
-    a group's images, fewer than T, is filled up with its images ``beside``, which are not scored,
-    and left out where there are none; without ``beside`` with its test images again, each once
-    before any twice, and all are scored.
+    a group's images, fewer than T, is filled up with its images ``beside``, which are not scored.
+    A group that has fewer than T images in all has an episode of these; what else cannot be filled
+    up is left out. Without ``beside`` its test images come again, each once before any twice, and
+    all are scored. The episodes of a batch are equally long.
     """
     generator = torch.Generator().manual_seed(seed)
     pool = test.images if beside is None else torch.cat([test.images, beside.images])
     labels = None if beside is None else beside.labels
     every = list(_indices(test.labels, labels, classes, T, generator))
-    for start in range(0, len(every), BATCH):
-        index, own = zip(*every[start : start + BATCH], strict=True)
-        scored = torch.arange(T) < (T if beside is None else torch.tensor(own)[:, None])
-        images = pixels(pool[torch.stack(index)], binarisation, generator)
-        yield Partly(images, scored.expand(len(own), T), sum(own))
+    for length in sorted({len(index) for index, _ in every}, reverse=True):
+        alike = [episode for episode in every if len(episode[0]) == length]
+        for start in range(0, len(alike), BATCH):
+            index, own = zip(*alike[start : start + BATCH], strict=True)
+            scored = torch.arange(length) < (T if beside is None else torch.tensor(own)[:, None])
+            images = pixels(pool[torch.stack(index)], binarisation, generator)
+            yield Partly(images, scored.expand(len(own), length), sum(own))
 
 
 def _indices(
@@ -133,12 +138,14 @@ def _indices(
     groups = known[torch.randperm(len(known), generator=generator)].split(classes)
     for group in groups[: len(known) // classes]:
         own = _shuffled(test, group, generator)
-        more = own if beside is None else len(test) + _shuffled(beside, group, generator)
+        if beside is None:
+            more, length = own.repeat(-(-T // len(own))), T
+        else:
+            more = len(test) + _shuffled(beside, group, generator)
+            length = min(T, len(own) + len(more))
         for part in own.split(T):
-            missing = T - len(part)
-            if not missing or len(more):
-                fill = more[torch.arange(missing) % max(len(more), 1)]
-                yield torch.cat([part, fill]), len(part)
+            if length - len(part) <= len(more):
+                yield torch.cat([part, more[: length - len(part)]]), len(part)
 
 
 def _shuffled(labels: Tensor, group: Tensor, generator: torch.Generator) -> Tensor:

@@ -77,11 +77,19 @@ def test_every_test_image_is_scored_once(classes: int, T: int, episodes: int) ->
         assert len(labels.unique()) <= classes
 
 
-def test_training_images_come_again_only_if_there_are_too_few() -> None:
-    x, own = levels(1, 16)[0]
-    assert own.sum() == 2
-    times = x[~own].unique(return_counts=True)[1]
-    assert times.sort().values.tolist() == [2, 2, 2, 2, 3, 3]
+def test_no_image_comes_twice_where_each_comes_once() -> None:
+    made = levels(1, 16)
+    assert len(made) == 6
+    for x, own in made:
+        assert len(x.unique()) == len(x) == 8 and own.sum() == 2
+
+
+def test_classes_of_unequal_size_have_episodes_as_long_as_they_are() -> None:
+    fewer = Images(TRAIN.images[4:], TRAIN.labels[4:])  # two classes have all six
+    made = levels(1, 16, fewer)
+    assert sorted(len(x) for x, _ in made) == [7, 7, 7, 7, 8, 8]
+    assert sum(own.sum() for _, own in made) == 12
+    assert all(len(x) == 7 for x, _ in levels(1, 7, fewer))
 
 
 @pytest.mark.parametrize(
@@ -102,9 +110,9 @@ def test_classes_that_fill_no_group_are_left_out() -> None:
 
 
 def test_what_cannot_be_filled_is_left_out(tmp_path: Path) -> None:
-    assert not levels(1, 4, NONE) and len(levels(2, 4, NONE)) == 3
+    assert [len(x) for x, _ in levels(1, 4, NONE)] == [2] * 6  # all there are
     assert [len(x) for x, _ in levels(4, 5, NONE)] == [5]  # and three that fill none
-    assert full_bound(a_run(tmp_path), TEST, NONE, 1, 0, 99) == {}
+    assert full_bound(a_run(tmp_path), TEST, NONE, 7, 0, 99) == {}
 
 
 def test_what_is_not_scored_counts_in_no_mean(tmp_path: Path) -> None:
