@@ -131,6 +131,11 @@ class Config(Recipe):
                 f"--cosines was given with --model {self.model}, whose codes do not start as what "
                 f"its encoder says: leave it out, or give --model km or vae."
             )
+        if self.memory_kl_weight > 0 and self.model in ("dnc", "lrua"):
+            raise InputError(
+                f"--memory-kl-weight was given with --model {self.model}, whose memory has no KL: "
+                f"leave it out, or give --model km or dkm."
+            )
         one_of(self, "dataset", DATASETS)
         preset(self.preset)
 

@@ -57,7 +57,7 @@ def trained(arguments: list[str], data: Splits | None = None) -> Config:
     torch.manual_seed(config.seed)
     model = config.build_model()
     command = ("scripts/train_generative.py", *arguments)
-    run = Run(config.folder, config, describe(model, command))
+    run = Run(config.folder, config, describe(model, command) | {"data": data.digest})
     if is_main_process():
         print(f"{config.folder}: {config.model} on {config.dataset}, precision {config.precision}")
 

@@ -105,7 +105,7 @@ def test_rivals_have_the_machines_memory_and_nets(kind: Any) -> None:
         ({"evaluate_images": 0}, "--evaluate-images is 0: give a number of at least 1."),
         ({"name": "a/b"}, "--name is 'a/b': give one name without a path."),
         ({"name": ".."}, "--name is '..': give one name without a path."),
-        ({"seed": 2**63}, "give a whole number below 2"),
+        ({"seed": 2**32}, "give a whole number below 2"),
         ({"learning_rate": float("nan")}, "--learning-rate is nan"),
         ({"noise_var": 0.0}, "--noise-var is 0.0: give a finite number above 0."),
         ({"memory_kl_weight": -1.0}, "--memory-kl-weight"),
@@ -116,6 +116,10 @@ def test_rivals_have_the_machines_memory_and_nets(kind: Any) -> None:
         (
             {"cosines": True, "binarisation": "dequantised", "model": "dnc"},
             "--cosines was given with --model dnc",
+        ),
+        (
+            {"memory_kl_weight": 1.0, "sample_memory": True, "model": "lrua"},
+            "--memory-kl-weight was given with --model lrua, whose memory has no KL",
         ),
         ({"preset": "none"}, "There is no preset 'none'"),
     ],

@@ -47,6 +47,11 @@ def checked(patterns: Tensor, size: int | None = None) -> Tensor:
         raise InputError(f"Patterns of shape {shape} were given: shape {expected} is expected.")
     if 0 in shape:
         raise InputError(f"Patterns of shape {shape} were given: give at least one, not empty.")
+    if patterns.dtype == torch.bool:
+        raise InputError(
+            "Patterns of torch.bool were given: +1 and -1 are expected; bits are turned into them "
+            "by from_bits."
+        )
     if not (patterns.abs() == 1).all():
         found = patterns[patterns.abs() != 1][0].item()
         raise InputError(

@@ -90,7 +90,7 @@ def share_within(size: int, radius: int) -> float:
 
 def radius_for(size: int, share: float) -> int:
     """The smallest radius within which lies at least this share of all addresses."""
-    return int((_binomial(size).cumsum(0) < share).sum())
+    return min(size, int((_binomial(size).cumsum(0) < share).sum()))
 
 
 def shared_within(size: int, radius: int, distance: int) -> float:
@@ -125,8 +125,10 @@ def error_after_reading(
             for more noise. Kanerva's own estimate (1988, chapter 7) takes it at its mean.
     """
     copies = locations * share_within(size, radius) ** 2
-    noise = math.sqrt(max(1, patterns - 1) * (copies**2 + varied * copies))
+    noise = math.sqrt(max(0, patterns - 1) * (copies**2 + varied * copies))
     signal = locations * shared_within(size, radius, distance)
+    if not noise:
+        return 0.0 if signal else 0.5
     return 0.5 * math.erfc(signal / noise / math.sqrt(2))
 
 

@@ -53,6 +53,8 @@ def condition_diagonally(
     dtype = R.dtype
     with full_precision(R):
         R, u, w, z = (x.double() for x in (R, u, w, z))
+        batch = torch.broadcast_shapes(R.shape[:-2], w.shape[:-2])
+        R, u = R.expand(*batch, -1, -1), u.expand(*batch, -1)
         for w_t, z_t in zip(w.unbind(-2), z.unbind(-2), strict=True):
             cov_c = w_t * u
             var_z = (cov_c * w_t).sum(-1, keepdim=True) + noise_var

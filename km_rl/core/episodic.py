@@ -162,6 +162,11 @@ class EpisodicModel(SelfDescribing, Generic[State]):
                 f"Images of shape {tuple(images.shape)} were given: episodes of shape "
                 f"(B, T, channels, height, width) are expected; one episode is images[None]."
             )
+        if not images.numel():
+            raise InputError(
+                f"Images of shape {tuple(images.shape)} were given, which are none: at least one "
+                f"episode of at least one image is expected."
+            )
         return self.encoder(images).float()
 
     def _pictures(self, codes: Tensor) -> Tensor:

@@ -120,28 +120,29 @@ class NaturalMemory(NamedTuple):
             shift=self.prior_shift + written[..., K:],
         )
 
+    def leave_one_out(
+        self,
+        w: Float[Tensor, "*B T K"],
+        z: Float[Tensor, "*B T C"],
+        noise_var: Float[Tensor, ""] | float,
+    ) -> tuple[Float[Tensor, "*B T C"], Float[Tensor, "*B T"]]:
+        r"""Score items that are in the memory as if each had never been written.
+
+        With :math:`h = w^T U w / \sigma^2` (U after the write), the residual is
+        :math:`(z - w^T R) / (1 - h)` and the predictive variance :math:`\sigma^2 / (1 - h)`: the
+        leave-one-out identity of ridge regression (the prior's mean included). It holds for items
+        that were written once, with weight 1 and this noise variance. Where addresses are long
+        beside the noise h is nearly 1, so all of it is in float64.
+
+        Returns:
+            Residuals with shape (*B, T, C) and predictive variances with shape (*B, T), float64.
+        """
+        w, z = w.double(), z.double()
+        mean, var = self.moments().read(w, noise_var)
+        kept = 1 - (var - noise_var) / noise_var
+        return (z - mean) / kept[..., None], noise_var / kept
+
     def moments(self) -> Memory:
         r"""Back to :math:`U = \Lambda^{-1}`, :math:`R = U \eta`, in float64: one K x K factor."""
         L = cholesky(self.precision)
         return Memory(torch.cholesky_solve(self.shift, L), torch.cholesky_inverse(L))
-
-
-def leave_one_out(
-    memory: Memory,
-    w: Float[Tensor, "*B T K"],
-    z: Float[Tensor, "*B T C"],
-    noise_var: Float[Tensor, ""] | float,
-) -> tuple[Float[Tensor, "*B T C"], Float[Tensor, "*B T"]]:
-    r"""Score items that are in the memory as if each had never been written.
-
-    With :math:`h = w^T U w / \sigma^2` (U after the write), the residual is
-    :math:`(z - w^T R) / (1 - h)` and the predictive variance :math:`\sigma^2 / (1 - h)`: the
-    leave-one-out identity of ridge regression (the prior's mean included). It holds for items
-    that were written once, with weight 1 and this noise variance.
-
-    Returns:
-        Residuals with shape (*B, T, C) and predictive variances with shape (*B, T).
-    """
-    mean, var = memory.read(w, noise_var)
-    kept = 1 - (var - noise_var) / noise_var
-    return (z - mean) / kept[..., None], noise_var / kept

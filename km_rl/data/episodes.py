@@ -9,6 +9,7 @@ Axes: ``N`` images in the set, ``B`` episodes, ``T`` images in an episode.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -35,12 +36,25 @@ class Images(NamedTuple):
     images: Tensor
     labels: Tensor
 
+    @property
+    def digest(self) -> str:
+        """The same for the same images with the same labels."""
+        held = hashlib.sha256(str(tuple(self.images.shape)).encode())
+        for part in self:
+            held.update(part.cpu().contiguous().numpy().tobytes())
+        return held.hexdigest()[:16]
+
 
 class Splits(NamedTuple):
     """The two parts of a data set; no image is in both."""
 
     train: Images
     test: Images
+
+    @property
+    def digest(self) -> str:
+        """The same for the same images in the same parts."""
+        return f"{self.train.digest}-{self.test.digest}"
 
 
 class _ClassIndex(NamedTuple):

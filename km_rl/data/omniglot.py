@@ -200,7 +200,9 @@ def _files(source: Path) -> Iterator[tuple[tuple[str, ...], bytes]]:
 
 
 def _sorted_drawings(parts: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    return sorted(part for part in parts if len(part) == 3 and part[2].endswith(".png"))
+    """Without what a Mac leaves beside the files that it copies, "._" before their names."""
+    drawings = (part for part in parts if len(part) == 3 and part[2].endswith(".png"))
+    return sorted(part for part in drawings if not part[2].startswith("."))
 
 
 def _ink(content: bytes, name: str) -> np.ndarray:

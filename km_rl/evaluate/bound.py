@@ -74,7 +74,7 @@ def bound(
         for batch in all_episodes(
             test,
             episode_length,
-            seed=seed + one,
+            seed=passes * seed + one,
             binarisation=binarisation,
             classes=classes,
             batch=BATCH,

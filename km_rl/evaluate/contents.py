@@ -33,7 +33,8 @@ TERMS = {
 """Title of a panel to the key in metrics.jsonl, in training and on the test set."""
 IN_BITS = {"bits per dimension": ("bits_per_dim", "bits_per_dim")}
 """What stands in the place of the bound where pixels have a density."""
-COUNTED = {"bound with KL(M)/T": ("full_bound", "bound_with_kl_memory_nats")}
+FULL_BOUND = "full_bound"
+COUNTED = {"bound with KL(M)/T": (FULL_BOUND, "bound_with_kl_memory_nats")}
 """And where a machine was trained on KL(M)."""
 
 
@@ -113,7 +114,7 @@ def training(runs: Sequence[Run]) -> Exhibit:
 
 def counts_memory(runs: Sequence[Run]) -> bool:
     """Whether KL(M) counted in the training of one of them."""
-    return any(run.config.get("memory_kl_weight") for run in runs)
+    return any(run.prices_memory and run.config.get("memory_kl_weight") for run in runs)
 
 
 def _bound(runs: Sequence[Run]) -> dict[str, tuple[str, str]]:
@@ -150,11 +151,15 @@ def dip(curve: Sequence[tuple[float, float]]) -> float | None:
 
 
 def _curves(run: Run, train: str, test: str) -> Curves:
-    """A curve for training and one for the test set; a term that is always 0 is left out."""
+    """A curve for training and one for the test set.
+
+    A term that is always 0 is left out, and so is a full bound of batches that bounds nothing.
+    """
     made = []
     for key in (f"train/{train}", f"test/{test}"):
         points = [(row["images"], row[key]) for row in run.metrics if key in row]
         used = any(value for _, value in points)
+        used &= run.draws_memory or key != f"train/{FULL_BOUND}"
         made.append(Curve([n for n, _ in points if used], [v for _, v in points if used]))
     return Curves(*made)
 

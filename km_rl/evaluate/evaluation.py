@@ -21,10 +21,15 @@ ABLATIONS = "ablations"
 
 
 class Made(NamedTuple):
-    """How an evaluation is made: by which code, if it is known, with what settings of `report`."""
+    """How an evaluation is made.
+
+    Attributes:
+        commit: of the code, if it is known.
+        settings: of `report`, and a digest of the data.
+    """
 
     commit: str | None
-    settings: Mapping[str, int | None]
+    settings: Mapping[str, int | str | None]
 
 
 def place_of(runs: Sequence[Run]) -> Path:

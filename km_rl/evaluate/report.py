@@ -79,8 +79,9 @@ def report(
             that cannot be written.
     """
     runs = read_runs(folders)
+    data = _data(runs, data_dir)
     settings = {"passes": passes, "limit": limit, "seed": seed, "thorough": thorough}
-    made = Made(commit, settings)
+    made = Made(commit, {**settings, "data": data.digest})
     path = place_of(runs) / PAGE
     if not anew and is_there(runs, made):
         if tell is not None:
@@ -88,7 +89,6 @@ def report(
         return path
     if not anew and says_more(runs, made):
         return path
-    data = _data(runs, data_dir)
     test = data.test
     scores = [score(run, test, seed=seed, passes=passes, limit=limit) for run in runs]
     unfinished = [run.unfinished for run in runs if run.unfinished]

@@ -102,6 +102,12 @@ class Run(NamedTuple):
         return self.episodic is None or self.episodic.prices_memory
 
     @property
+    def draws_memory(self) -> bool:
+        """Whether what training tells as the full bound is one: M was drawn, or there is none."""
+        drawn = self.episodic is None or self.config.get("sample_memory", False)
+        return bool(self.prices_memory and drawn)
+
+    @property
     def parameters(self) -> int:
         """Trained numbers of the model."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)

@@ -134,6 +134,7 @@ class ConvEncoder(nn.Module):
                     f"Pixels from {low:g} to {high:g} were given to an encoder: 0..1 is expected, "
                     f"of grey levels images / 255."
                 )
+        images = images.to(self.linear.weight.dtype)
         centred = images - self.middle if self.middle else images
         flat = centred.flatten(0, -4).contiguous(memory_format=torch.channels_last)
         embeddings = self.linear(self.blocks(flat).flatten(1)).unflatten(0, images.shape[:-3])

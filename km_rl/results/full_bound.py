@@ -9,6 +9,7 @@ same nets. What is recorded of them as ``<data>-<n>classes-full-bound`` are the 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -27,6 +28,8 @@ DEBUG_WEIGHTS = (COUNTED, 0.0)
 DEBUG_CLASSES: tuple[Classes, ...] = (2, "all")
 FLAGS = tuple("--slots 16 --key 16 --noise-var 1 --learn-noise --prior-std 0.5".split())
 """The machine that is known to do best where KL(M) counts: a small memory in large units."""
+NAME = re.compile(r"(?P<data>.+?)-(?P<classes>\d+classes|1class|all)-full-bound")
+"""Of an experiment."""
 STEPS = {"paper-omniglot": 10_000, "paper-cifar10": 5000}
 """Of a run, where they are not the preset's."""
 
@@ -65,6 +68,11 @@ def full_bound(
 
 def _named(classes: Classes) -> str:
     return "all" if classes == "all" else f"{classes}class{'es' * (classes > 1)}"
+
+
+def spoken(classes: str) -> str:
+    """Of a `NAME`: ``2classes`` is ``2 classes``."""
+    return "all classes" if classes == "all" else classes.replace("class", " class")
 
 
 def _rivals(start: Start, sooner: tuple[str, ...]) -> list[Training]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from km_rl.evaluate.table import FULL
+
 
 class Pivot(NamedTuple):
     """A table with a row for each setting: its columns with their metrics, and decimals.
@@ -124,6 +126,14 @@ def pivot_of(experiment: str) -> Pivot | None:
     return PIVOTS.get(experiment, comparison)
 
 
+BY_CLASSES = {
+    "KM": ("km", FULL),
+    "VAE": ("vae", FULL),
+    "KM under VAE": ("km-under-vae", FULL),
+    "KL(M)/T of KM": ("km", "kl_memory_nats"),
+}
+"""The columns of full bounds by classes in an episode: whose they are, first those of the models
+that were trained, and their metrics."""
 RETURNS = {
     "return": "return",
     "IQM": "return_iqm",

@@ -29,11 +29,9 @@ from matplotlib.ticker import LogFormatter
 from km_rl.errors import written_beside
 from km_rl.evaluate.figures import COLOURS, OTHER_COLOURS, STYLE, WIDTH, png
 from km_rl.evaluate.table import DISTORTION, FULL
-from km_rl.results.full_bound import COUNTED
+from km_rl.results.full_bound import COUNTED, NAME, spoken
 from km_rl.results.summary import Row
 
-NAME = re.compile(r"(?P<data>.+?)-(?P<classes>\d+classes|1class|all)-full-bound")
-"""Of an experiment."""
 WEIGHT = re.compile(r"memory_kl_weight=([^,]+)")
 """In a setting; one without it is of the machine with the weight `COUNTED`."""
 GAP = "km-under-vae"
@@ -97,7 +95,7 @@ def write_rate_distortion(folder: str | Path, rows: Sequence[Row]) -> list[Path]
     for experiment in dict.fromkeys(row.experiment for row in rows):
         if named := NAME.fullmatch(experiment):
             panels = found.setdefault(named["data"], {})
-            panels[_title(named["classes"])] = places(rows, experiment)
+            panels[spoken(named["classes"])] = places(rows, experiment)
     written = []
     for data, panels in found.items():
         path = Path(folder) / f"{data}-rate-distortion.png"
@@ -105,11 +103,6 @@ def write_rate_distortion(folder: str | Path, rows: Sequence[Row]) -> list[Path]
             beside.write_bytes(png(figure(panels)))
         written.append(path)
     return written
-
-
-def _title(classes: str) -> str:
-    """``2classes`` is ``2 classes``."""
-    return "all classes" if classes == "all" else classes.replace("class", " class")
 
 
 def _size(title: str) -> float:

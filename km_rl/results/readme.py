@@ -1,7 +1,9 @@
 """The tables of the README and of docs/, written from results/summary.csv between markers.
 
 ``<!-- results: EXPERIMENT -->`` opens a table and ``<!-- /results -->`` closes it; whatever stands
-between them is replaced. ``<!-- results: EXPERIMENT of SETTING; SETTING -->`` has no others.
+between them is replaced. ``<!-- results: EXPERIMENT of SETTING; SETTING -->`` has no others, and
+``<!-- results: DATA-by-classes -->`` has the full bounds of `full_bound`, a row for each number of
+classes.
 Under each table stands what produced it: seeds and, folded up, hardware, commits and commands.
 """
 
@@ -17,7 +19,8 @@ from types import MappingProxyType
 
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
-from km_rl.results.layouts import LABELS, NOTES, RETURNS, Pivot, pivot_of
+from km_rl.results.full_bound import NAME, spoken
+from km_rl.results.layouts import BY_CLASSES, LABELS, NOTES, RETURNS, Pivot, pivot_of
 from km_rl.results.spread import FEWEST
 from km_rl.results.summary import Row, told_once
 
@@ -25,6 +28,8 @@ OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(
     r"<!-- results: ((\S+)(?: of ([^\n]+?))?) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S
 )
+BY = "-by-classes"
+"""Ends the marker of `_by_classes`."""
 FOLDED = """<details><summary>{}</summary>
 
 {}```sh
@@ -70,7 +75,10 @@ def with_tables(text: str, rows: Sequence[Row]) -> str:
 
 
 def _block(marker: str, experiment: str, settings: str | None, rows: Sequence[Row]) -> str:
-    shown = [row for row in rows if row.experiment == experiment]
+    data = experiment.removesuffix(BY) if experiment.endswith(BY) else None
+    shown = [
+        row for row in rows if row.experiment == experiment or _is_full_bound(row.experiment, data)
+    ]
     if not shown:
         known = ", ".join(dict.fromkeys(row.experiment for row in rows)) or "none"
         raise InputError(
@@ -79,8 +87,31 @@ def _block(marker: str, experiment: str, settings: str | None, rows: Sequence[Ro
         )
     if settings is not None:
         shown = _of(settings.split("; "), shown)
-    body = _form(shown)(shown)
+    body = (_by_classes if data else _form(shown))(shown)
     return "\n\n".join([OPEN.format(marker), *body, CLOSE])
+
+
+def _is_full_bound(experiment: str, data: str | None) -> bool:
+    """Whether it is one of those of this data set, with the usual steps."""
+    named = NAME.fullmatch(experiment)
+    return named is not None and named["data"] == data
+
+
+def _by_classes(rows: Sequence[Row]) -> list[str]:
+    """A row for each number of classes: the full bounds, and what produced them."""
+    by_name = {row[:3]: row for row in rows}
+    cells, told = [], []
+    for experiment in sorted({row.experiment for row in rows}, key=_order):
+        found = [by_name.get((experiment, *whose)) for whose in BY_CLASSES.values()]
+        named = NAME.fullmatch(experiment)
+        assert named is not None, "one of the full bounds"
+        of, trained = spoken(named["classes"]), [row for row in found[:2] if row]
+        seeds = ", ".join(str(row.seeds) for row in trained)
+        cells.append([of, *(_value(row, 1) for row in found), seeds])
+        told += [row._replace(setting=f"{LABELS[row.setting]} of {of}") for row in trained]
+    head = ["in an episode", *BY_CLASSES, "seeds"]
+    units = "Full bounds, nats per image of test images, lower is better."
+    return [table(head, cells, words=1), f"{units} {_provenance(told)}"]
 
 
 def _of(settings: Sequence[str], rows: Sequence[Row]) -> list[Row]:

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from km_rl.errors import InputError
 from km_rl.nn.saves import damaged, load_state, save_state
-from km_rl.nn.weights import fill, save_weights
+from km_rl.nn.weights import fill, load_weights, save_weights
 
 TRAINING = "training.pt"
 WEIGHTS = "model.safetensors"
@@ -87,8 +87,12 @@ def save_checkpoint(
 
 
 def restore_weights(folder: Path, model: nn.Module) -> None:
-    """Write the weights for others again, where the file is gone and the state is not."""
-    if (folder / TRAINING).exists() and not (folder / WEIGHTS).exists():
+    """Write the weights of the state for others again, if their file is gone or damaged."""
+    if not (folder / TRAINING).exists():
+        return
+    try:
+        load_weights(folder / WEIGHTS, _identity(model)[0])
+    except InputError:
         _save_weights(folder, model)
 
 

@@ -149,9 +149,8 @@ def trained(
                 machine.resize(mine.episode_length)
             recall = Recall(machine)
             folder = run_dir / f"retrieval-{name}-{dataset}-{model}-{seed}"
-            train(
-                recall, partial(_episodes, data, mine), mine, Run(folder, mine, describe(recall))
-            )
+            run = Run(folder, mine, describe(recall) | {"data": data.digest})
+            train(recall, partial(_episodes, data, mine), mine, run)
             if isinstance(machine, DNC):
                 machine.resize(mine.slots)
             machines[model] = machine.cpu().eval()

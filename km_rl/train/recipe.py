@@ -60,8 +60,8 @@ class Recipe:
         at_least(self, 1, "steps", "log_every", "evaluate_every", "checkpoint_every")
         at_least(self, 0, "warmup_steps", "address_kl_warmup_steps", "seed")
         at_least(self, 0, "final_share", "memory_kl_weight")
-        if self.seed >= 2**63:
-            raise InputError(f"--seed is {self.seed}: give a whole number below 2**63.")
+        if self.seed >= 2**32:  # torch would take it modulo that
+            raise InputError(f"--seed is {self.seed}: give a whole number below 2**32.")
         above_zero(self, "learning_rate", "clip_norm")
         if self.memory_kl_weight > 0 and not self.sample_memory:
             raise InputError(

@@ -180,6 +180,11 @@ class Run:
             if (self.folder / "config.json").exists():
                 self._compare({one.name: one.default for one in fields(config)}, settings, about)
                 return
+            if (self.folder / "training.pt").exists():
+                raise InputError(
+                    f"'{self.folder}' holds a training without its config.json, so nobody knows "
+                    f"its settings: copy that file, too, or give another --run-dir (or --name)."
+                )
             self._keep({**settings, "about": about})
         except OSError as error:
             raise InputError(

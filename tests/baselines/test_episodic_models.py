@@ -307,3 +307,17 @@ def test_any_encoder_and_decoder_may_be_injected(kind: str) -> None:
     model, own = MODELS[kind]
     made: Any = model(encoder, _Decoder(), slots=3, code=2, **own)  # type: ignore[call-arg]
     assert made(torch.rand(2, 3, 1, 2, 2)).bound.shape == (2, 3)
+
+
+@pytest.mark.parametrize("shape", [(0, T), (B, 0)])
+def test_no_images_are_refused(model: EpisodicModel[Any], shape: tuple[int, int]) -> None:
+    nothing = torch.zeros(*shape, *SHAPE)
+    for asked in (model.elbo, model.write, lambda x: model.log_weights(x, 2)):
+        with pytest.raises(InputError, match="at least one episode of at least one image"):
+            asked(nothing)
+
+
+def test_images_in_float64_are_taken(
+    model: EpisodicModel[Any], images: Tensor, no_sampling: None
+) -> None:
+    assert_close(model.elbo(images.double()).bound.float(), model.elbo(images).bound)

@@ -13,6 +13,7 @@ from km_rl.baselines.hamming import distances, pack
 from km_rl.baselines.sdm import (
     SparseDistributedMemory,
     critical_distance,
+    error_after_reading,
     radius_for,
     share_within,
     shared_within,
@@ -90,3 +91,16 @@ def test_a_radius_out_of_range_is_refused(radius: int) -> None:
 def test_sizes_below_one_are_refused(sizes: tuple[int, int]) -> None:
     with pytest.raises(InputError, match="is 0"):
         SparseDistributedMemory.empty(*sizes)
+
+
+@pytest.mark.parametrize("size", [1, 2, 8, 500, 1000])
+def test_one_location_is_used_by_every_pattern(size: int) -> None:
+    assert radius_for(size, 1.0) == size
+    memory = SparseDistributedMemory.empty(size, 1)
+    assert memory.near(torch.ones(2, size)).all()
+
+
+def test_one_pattern_alone_is_read_without_noise() -> None:
+    assert error_after_reading(100, 50, 45, 1, 0) == 0
+    assert error_after_reading(100, 50, 45, 2, 0) > 0
+    assert error_after_reading(1000, 10, 0, 5, 3) == 0.5  # nobody near: a coin

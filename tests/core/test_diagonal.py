@@ -101,3 +101,10 @@ def test_the_bound_of_a_long_episode_of_like_images(diagonal_covariance: bool) -
     for sample_memory in (False, True):
         elbo = machine.elbo(images, sample_memory)
         assert elbo.full_bound.dtype == torch.float32 and elbo.full_bound.isfinite().all()
+
+
+def test_nothing_written_leaves_a_memory_for_each_episode() -> None:
+    memory = DiagonalMemory(torch.zeros(3, 2), torch.eye(3))
+    written = memory.write(torch.zeros(4, 0, 3), torch.zeros(4, 0, 2), 0.1)
+    assert_close(written.mean, torch.zeros(4, 3, 2))
+    assert_close(written.cov, torch.eye(3).expand(4, 3, 3))

@@ -12,7 +12,7 @@ from laws import SIZES, Case, Size, close, draw_case
 from torch import Tensor
 
 from km_rl.core.memory import Memory
-from km_rl.core.natural import NaturalMemory, leave_one_out
+from km_rl.core.natural import NaturalMemory
 from km_rl.errors import InputError
 
 SIZE = Size(8, 4, 3)
@@ -102,21 +102,40 @@ def test_float32_items_are_kept_in_float64() -> None:
 def test_a_float64_memory_is_read_with_float32_items() -> None:
     case = Case(*(leaf.detach() for leaf in draw_case(SIZE)))
     memory = empty(case).write(case.w, case.z, case.noise_var).moments()
-    w, z = case.w.float(), case.z.float()
+    w = case.w.float()
     close(memory.read(w, 0.3), memory.read(case.w, 0.3), 1e-5)
-    close(leave_one_out(memory, w, z, 0.3), leave_one_out(memory, case.w, case.z, 0.3), 1e-5)
 
 
 @pytest.mark.parametrize("batch", [(), (2,)], ids=str)
 @pytest.mark.parametrize("size", SIZES[:6], ids=str)
 def test_leave_one_out_is_really_leaving_each_one_out(size: Size, batch: tuple[int, ...]) -> None:
     case = draw_case(size, batch)
-    everything = empty(case).write(case.w, case.z, case.noise_var).moments()
-    residual, var = leave_one_out(everything, case.w, case.z, case.noise_var)
+    everything = empty(case).write(case.w, case.z, case.noise_var)
+    residual, var = everything.leave_one_out(case.w, case.z, case.noise_var)
     for t in range(size.items):
         mean_t, var_t = _predict_without(case, t)
         close(residual[..., t, :], case.z[..., t, :] - mean_t, 1e-9)
         close(var[..., t], var_t, 1e-9)
+
+
+def test_leave_one_out_of_long_addresses_in_float32_is_as_in_float64() -> None:
+    """As long as a trained machine's, beside its noise: 1 - h is down to 1e-5."""
+    K, C, T, noise_var = 64, 3, 32, 0.01
+    generator = torch.Generator().manual_seed(0)
+    w, z = (torch.randn(T, n, generator=generator) for n in (K, C))
+    w = 20 * w / w.norm(dim=-1, keepdim=True)
+    prior = torch.zeros(K, C), torch.eye(K)
+    residual, var = (
+        NaturalMemory.prior(*prior).write(w, z, noise_var).leave_one_out(w, z, noise_var)
+    )
+    for t in range(T):
+        mine = torch.arange(T) != t
+        others = Memory(*(x.double() for x in prior)).write(
+            w[mine].double(), z[mine].double(), noise_var
+        )
+        mean_t, var_t = others.read(w[t, None].double(), noise_var)
+        close(residual[t], z[t].double() - mean_t[0], 1e-6)
+        close(var[t], var_t[0], 1e-6)
 
 
 def _predict_without(case: Case, t: int) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from km_rl.data import Images, all_episodes, draw_episodes
+from km_rl.data import Images, Splits, all_episodes, draw_episodes
 from km_rl.data.episodes import dimensions, pixels
 from km_rl.errors import InputError
 
@@ -210,3 +210,14 @@ def test_the_same_episodes_on_a_gpu(classes):
     drawn = draw_episodes(there, 3, 4, generator=rng(), classes=classes)
     assert drawn.is_cuda
     assert torch.equal(drawn.cpu(), draw_episodes(data, 3, 4, generator=rng(), classes=classes))
+
+
+def test_a_digest_is_of_images_labels_and_parts() -> None:
+    labels = torch.arange(4)
+    pixels = torch.arange(16, dtype=torch.uint8).reshape(4, 1, 2, 2)
+    held = Images(pixels, labels)
+    assert held.digest == Images(pixels.clone(), labels.clone()).digest
+    others = [Images(pixels.flip(0), labels), Images(pixels, labels.flip(0))]
+    others += [Images(pixels.reshape(4, 1, 4, 1), labels)]
+    assert len({held.digest, *(other.digest for other in others)}) == 4
+    assert Splits(held, others[0]).digest != Splits(others[0], held).digest

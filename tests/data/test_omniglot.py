@@ -248,3 +248,12 @@ def test_a_failed_download(error, monkeypatch):
     monkeypatch.setattr(pooch, "retrieve", retrieve)
     with pytest.raises(InputError, match=f"could not be downloaded .*{error}.*--dataset strokes"):
         omniglot()
+
+
+def test_what_a_mac_leaves_beside_drawings_is_none(zips, tmp_path):
+    with zipfile.ZipFile(zips / "images_background.zip", "a") as archive:
+        first = next(name for name in archive.namelist() if name.endswith(".png"))
+        folder, _, name = first.rpartition("/")
+        archive.writestr(f"__MACOSX/{folder}/._{name}", b"no picture")
+        archive.writestr(f"{folder}/._{name}", b"no picture")
+    assert len(omniglot(zips, split="characters").train.images) == 12

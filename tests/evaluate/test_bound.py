@@ -143,3 +143,12 @@ def test_leaves_the_random_streams_of_the_gpu_as_they_were() -> None:
     first = bound(machine, TEST, episode_length=4, sample_memory=True)
     assert torch.equal(torch.cuda.get_rng_state(), before)
     assert bound(machine, TEST, episode_length=4, sample_memory=True) == pytest.approx(first)
+
+
+def test_every_pass_of_every_seed_has_episodes_of_its_own() -> None:
+    model, batches = PixelSum(), []
+    model.register_forward_pre_hook(lambda _, given: batches.append(given[0]))
+    for seed in (0, 1, 2):
+        bound(model, TEST, episode_length=12, passes=2, seed=seed)
+    assert len(batches) == 6
+    assert len(torch.stack(batches).unique(dim=0)) == 6

@@ -23,7 +23,7 @@ from km_rl.evaluate import report as report_module
 from km_rl.evaluate.ablations import ablations, written
 from km_rl.evaluate.bound import bound
 from km_rl.evaluate.capacity import bound_at, cut, lengths
-from km_rl.evaluate.contents import experiments, kl_dip
+from km_rl.evaluate.contents import experiments, kl_dip, training
 from km_rl.evaluate.denoising import CORRUPTIONS, corruptions
 from km_rl.evaluate.exhibit import Exhibit, random_episodes
 from km_rl.evaluate.generation import error_to_nearest, late_change
@@ -316,3 +316,24 @@ def test_the_dip_of_kl(tmp_path: Path) -> None:
     assert dip(1, 2, 3) == 0 and dip(0, -1, -1) is None and dip(5, 5) is None
     assert dip(9, *[9] * 4, 7, 4, *[9] * 2) == pytest.approx(50)  # within two of eight steps
     assert dip(9, *range(99, 79, -1)) == pytest.approx(100 * 5 / 86)  # slowly: five of twenty
+
+
+def test_a_full_bound_that_bounds_nothing_has_no_curve_of_batches(tmp_path: Path) -> None:
+    """M was read at its mean, or it has no KL; test lines are drawn of what was logged."""
+    counted = {"memory_kl_weight": 1.0, "sample_memory": True}
+    models = {"km": tiny_machine(), "mean": tiny_machine(), "dnc": tiny_rival("dnc")}
+    models["vae"] = tiny_vae()
+    folders = {
+        name: finished(tmp_path / name, model, **(counted if name == "km" else {}))
+        for name, model in models.items()
+    }
+    for folder in folders.values():
+        lines = [{"step": n, "images": n, "train/full_bound": 90.0 - n} for n in (8, 16)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    runs = {name: read_runs([folder])[0] for name, folder in folders.items()}
+    assert {name for name, run in runs.items() if run.draws_memory} == {"km", "vae"}
+    named = [run._replace(label=name) for name, run in runs.items()]
+    shown, *_ = training(named).figure.axes
+    assert shown.get_title(loc="left") == "bound with KL(M)/T"
+    drawn = [line for line in shown.lines if len(line.get_xdata())]  # type: ignore[arg-type]
+    assert len(drawn) == 2

@@ -15,7 +15,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 from km_rl.core.machine import KanervaMachine
 from km_rl.errors import InputError
 from km_rl.evaluate.bound import bound
-from km_rl.evaluate.importance import importance_bound, nats_of
+from km_rl.evaluate.importance import importance, importance_bound, kl_memory, nats_of
 from km_rl.evaluate.runs import Conditions, Model, Run
 from km_rl.nn.mlp import GaussianHead
 
@@ -106,3 +106,25 @@ def test_one_draw_is_the_bound_and_more_never_raise_it(kind: str) -> None:
 def test_counts_that_do_not_divide_the_largest(counts: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="divide"):
         importance_bound(a_run("vae"), TEST, 0, 48, counts=counts)
+
+
+def test_what_is_counted_is_the_bound_of_a_memory_that_is_drawn_and_its_kl(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts = 1, 2
+    monkeypatch.setattr("km_rl.evaluate.importance.COUNTS", counts)
+    run = a_run("km")
+    shown = {(p.series, p.x): p.value for p in importance([run], TEST, 0, 8).points}
+    mean, drawn = (importance_bound(run, TEST, 0, 8, M, counts) for M in (False, True))
+    kl = kl_memory(run, TEST, 0, 8)
+    assert kl > 0.1
+    for k in counts:
+        assert drawn[k] != mean[k]
+        assert shown["M at its mean", k] == mean[k] and shown["M drawn", k] == drawn[k]
+        assert shown["M drawn, with KL(M)/T", k] == drawn[k] + kl
+
+
+def test_every_group_of_draws_counts() -> None:
+    weights = torch.tensor([0.0, 1.0, 2.0, 4.0]).double()[:, None]
+    groups = [-(weights[i : i + 2].exp().mean().log()) for i in (0, 2)]
+    torch.testing.assert_close(nats_of(weights, 2)[0], (groups[0] + groups[1]) / 2)

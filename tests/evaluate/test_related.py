@@ -166,6 +166,6 @@ def test_it_is_shown_where_the_memory_was_counted(
     tmp_path: Path, weight: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("km_rl.evaluate.importance.COUNTS", (1, 2))
-    runs = [a_run(tmp_path, memory_kl_weight=weight)]
+    runs = [a_run(tmp_path, memory_kl_weight=weight), a_run(tmp_path, "dnc", memory_kl_weight=1.0)]
     names = [one.name for one in experiments(runs, [], tiny_data(), 0, 8)]
     assert ("related" in names) == bool(weight)

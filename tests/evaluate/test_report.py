@@ -184,15 +184,17 @@ def test_what_is_there_is_not_evaluated_again(tmp_path: Path) -> None:
         path = report([one], passes=1, tell=told.append, commit="abc", anew=False)
     assert told[0].startswith("Nats") and told[1:] == [f"{path} is there, {AS_IT_IS}"]
     held = json.loads((one / "evaluate.json").read_text())
-    settings = {"passes": 1, "limit": None, "seed": 0, "thorough": False}
+    settings: dict[str, int | str | None] = {"passes": 1, "limit": None, "seed": 0}
+    settings |= {"thorough": False, "data": tiny_data().digest}
     assert (held["commit"], held["settings"]) == ("abc", settings)
     digest = sha256((one / "model.safetensors").read_bytes()).hexdigest()[:16]
     assert held["models"][0]["digest"] == digest
     made = Made("abc", settings)
     assert is_there(read_runs([one]), made)
     assert not is_there(read_runs([one, other]), made) and not is_there(read_runs([other]), made)
-    for changed in ({"passes": 2}, {"limit": 8}, {"seed": 1}, {"thorough": True}):
-        assert not is_there(read_runs([one]), Made("abc", settings | changed))
+    others: dict[str, int | str] = {"passes": 2, "limit": 8, "seed": 1, "thorough": True}
+    for name, value in (others | {"data": "others"}).items():
+        assert not is_there(read_runs([one]), Made("abc", settings | {name: value}))
     assert not is_there(read_runs([one]), Made("abd", settings))
     for unknown in (None, "abc-dirty"):
         (one / "evaluate.json").write_text(json.dumps({**held, "commit": unknown}))

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import pytest
 
 from km_rl.errors import InputError
-from km_rl.results.full_bound import CLASSES, FLAGS, WEIGHTS, Classes, full_bound
+from km_rl.evaluate.table import FULL
+from km_rl.results.full_bound import CLASSES, FLAGS, NAME, WEIGHTS, Classes, full_bound
 from km_rl.results.plan import Start
-from km_rl.results.rate_distortion import NAME
+from km_rl.results.readme import with_tables
+from km_rl.results.summary import Row
 
 OMNIGLOT = Start("omniglot", "paper-omniglot", usual=32_000, slots=64, length=32)
 DEBUG = Start("strokes", "debug", usual=20, slots=4, length=4)
@@ -97,3 +99,26 @@ def test_what_cannot_be_trained_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=sentence):
         full_bound(DEBUG, classes, weights)
+
+
+def test_a_table_has_the_full_bounds_by_classes_in_order() -> None:
+    made = (None, None, 2, "an abacus", "python x", "abc")
+    rows = [
+        Row(f"omniglot-{named}-full-bound", setting, metric, value, *made)
+        for named, kl in (("all", 0.0), ("8classes", 1.0), ("1class", 6.0))
+        for setting, metric, value in (
+            ("km", FULL, 100.0 + kl),
+            ("km", "kl_memory_nats", kl),
+            ("vae", FULL, 110.0),
+        )
+    ]
+    others = "omniglot-characters-2classes-full-bound", "omniglot-2classes-full-bound-capacity"
+    rows += [rows[0]._replace(experiment=name) for name in others]
+    lines = with_tables("<!-- results: omniglot-by-classes --><!-- /results -->", rows).split("\n")
+    cells = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
+    named = ["in an episode", "---", "1 class", "8 classes", "all classes"]
+    assert [row[0] for row in cells] == named
+    assert cells[2] == ["1 class", "106.0", "110.0", "", "6.0", "2, 2"]
+    assert cells[4] == ["all classes", "100.0", "110.0", "", "0.0", "2, 2"]
+    with pytest.raises(InputError, match="'cifar10-by-classes' has no results"):
+        with_tables("<!-- results: cifar10-by-classes --><!-- /results -->", rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_runs import TINY, go, new_model
 
 from km_rl.baselines.vae import VAE
@@ -119,3 +120,15 @@ def test_the_exported_weights_load_by_themselves(tmp_path: Path) -> None:
     go(tmp_path / "vae", steps=1, model="vae")
     assert KanervaMachine.from_run(tmp_path / "km").spec["slots"] == TINY.slots
     assert VAE.from_run(tmp_path / "vae").spec["code"] == TINY.code
+
+
+def test_damaged_weights_are_written_again_from_the_state(tmp_path: Path) -> None:
+    go(tmp_path)
+    path = tmp_path / "model.safetensors"
+    whole = {name: x.clone() for name, x in load_file(path).items()}
+    before = path.read_bytes()
+    go(tmp_path)
+    assert path.read_bytes() == before
+    path.write_bytes(before[:50])
+    go(tmp_path)
+    assert all(torch.equal(x, whole[name]) for name, x in load_file(path).items())

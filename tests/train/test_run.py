@@ -158,3 +158,17 @@ def test_nothing_is_recorded_without_a_commit(
     monkeypatch.setattr(run_module, "__file__", str(tmp_path / "a" / "b" / "run.py"))
     with pytest.raises(InputError, match="no git checkout"):
         commit_to_record()
+
+
+def test_a_training_without_its_config_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "training.pt").touch()
+    with pytest.raises(InputError, match="holds a training without its config"):
+        Run(tmp_path, TINY)
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_other_data_are_refused_and_another_place_of_the_same_is_not(tmp_path: Path) -> None:
+    Run(tmp_path, TINY, {"data": "a"})
+    Run(tmp_path, replace(TINY, data_dir=Path("elsewhere")), {"data": "a"})
+    with pytest.raises(InputError, match="learned from other data than this command gives"):
+        Run(tmp_path, TINY, {"data": "b"})
