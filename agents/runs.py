@@ -96,8 +96,9 @@ class Imitation(NamedTuple):
 
     @property
     def _choice(self) -> GailConfig:
-        names = ("algorithm", "discriminator")
-        return GailConfig(**{name: self.config[name] for name in names})
+        """Of the settings, those that say which others are idle."""
+        names = ("algorithm", "discriminator", "generator", "head", "features")
+        return GailConfig(**{name: self.config[name] for name in names if name in self.config})
 
     def fact(self, name: str) -> Any:
         """What was recorded when the run began; None if it was not."""

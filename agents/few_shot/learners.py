@@ -94,7 +94,7 @@ def made_of_learners(family: Family) -> dict[str, Any]:
 
 def _seed(seed: int, place: int, held_out: int = 0) -> int:
     """Another for each learner of each training, so that none starts from the same net."""
-    return (2 * seed + held_out) * COUNT + place
+    return ((2 * seed + held_out) * COUNT + place) % 2**32
 
 
 class _Keep(BaseCallback):

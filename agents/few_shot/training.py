@@ -18,6 +18,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,8 +121,10 @@ def _train(training: MetaTraining, config: MetaConfig) -> None:
     """To the last step, from where the folder stands."""
     book = Logbook(config, training.model, {})
     resume(training, config.folder / TRAINING)
-    if training.steps == config.recipe.steps and (config.folder / MODEL).exists():
-        return  # nothing to write, so others may load it at the same time
+    if training.steps == config.recipe.steps:
+        with suppress(InputError):  # of a file that is gone or damaged
+            type(training.model).load(config.folder / MODEL)
+            return  # nothing to write, so others may load it at the same time
     book.start(training.steps)
     try:
         with noted_signals() as signals, _bar(training, config) as bar:

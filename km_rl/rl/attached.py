@@ -25,7 +25,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList, EventCallback
 
 from km_rl.errors import InputError
 from km_rl.rl.traps import warn_of_traps
@@ -76,7 +76,23 @@ class Attached(CallbackList):
             self.add(callback)
 
     def add(self, callback: BaseCallback) -> None:
-        """Take in one more; it is started with the next round."""
+        """Take in one more, of a list all that are in it; they are started with the next round.
+
+        Raises:
+            InputError: a `TrainerCallback` inside an event, which would not hear of the trainer.
+        """
+        if type(callback) is CallbackList:
+            for one in callback.callbacks:
+                self.add(one)
+            return
+        inner = callback
+        while isinstance(inner, EventCallback) and inner.callback is not None:
+            inner = inner.callback
+            if isinstance(inner, TrainerCallback):
+                raise InputError(
+                    f"A {type(inner).__name__} inside a {type(callback).__name__} was to be "
+                    f"attached, where it would not hear of the trainer: attach it by itself."
+                )
         self.callbacks.append(callback)
         if isinstance(callback, TrainerCallback):
             callback.on_attach(self.trainer)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from km_rl.rl.rollout import OFF_POLICY_ROUND, Rollout, Transitions
 from km_rl.rl.traps import memory_of
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     import gymnasium as gym
     from imitation.algorithms.adversarial.common import AdversarialTrainer
@@ -111,6 +112,7 @@ class KanervaCallback(TrainerCallback):
         self.save_path = None if save_path is None else Path(save_path)
         self.options = options
         self._net: KanervaRewardNet | None = None
+        self._given = reward_net is not None
         self._unwritten = Rollout()
         self._saved_at = 0
         if reward_net is not None:
@@ -130,7 +132,8 @@ class KanervaCallback(TrainerCallback):
     def on_attach(self, trainer: AdversarialTrainer) -> None:
         """Find the trainer's memory, if it has one."""
         super().on_attach(trainer)
-        if self._net is None and (found := memory_of(trainer._reward_net)) is not None:
+        found = memory_of(trainer._reward_net)
+        if not self._given and found is not None:
             self._use(found)
 
     def _use(self, net: KanervaRewardNet) -> None:
@@ -222,7 +225,7 @@ class KanervaCallback(TrainerCallback):
             return
         seen = self._unwritten.pop()
         told, before = self._score(seen), self._policy_means()
-        with _own_randomness(self.reward_net.device):
+        with _own_randomness(self.reward_net.device, self.num_timesteps):
             self.reward_net.observe(seen)
         self._record(told, _drift(before, self._policy_means()))
 
@@ -264,9 +267,19 @@ def _check_space(given: gym.Space, known: gym.Space) -> None:
         )
 
 
-def _own_randomness(device: torch.device) -> AbstractContextManager[None]:
-    """Draw random numbers, and leave the agent's as they were."""
-    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+@contextmanager
+def _own_randomness(device: torch.device, steps: int = 0) -> Iterator[None]:
+    """Draw random numbers, others after other steps, and leave the agent's as they were.
+
+    An agent that draws none of torch's own, as DQN, has the same stream after all steps.
+    """
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        if steps:
+            seed = int(torch.randint(2**62, ())) + steps
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 def _drift(before: list[Tensor], after: list[Tensor]) -> float:

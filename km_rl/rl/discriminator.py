@@ -103,6 +103,7 @@ class Discriminator(nn.Module):
         self._frozen: Frozen | None = None
         self._expert_scores: Tensor | None = None
         self._scorer: Scorer | None = None
+        self._weights: list[int] = []
         self.register_load_state_dict_post_hook(_thaw_hook)
 
     @property
@@ -123,9 +124,19 @@ class Discriminator(nn.Module):
             self.thaw()
 
     def remember(self, rows: Tensor) -> None:
-        """Put those of an expert's pairs (N, D) on its pile that are not there yet."""
-        if self.expert.add_new(rows):
+        """Put those of an expert's pairs (N, D) on its pile that are not there yet.
+
+        Raises:
+            InputError: numbers too large to be told apart, in which case none is put there.
+        """
+        if not (added := self.expert.add_new(rows)):
+            return
+        try:
             self._rescale()
+        except InputError:
+            self.expert.remove(self.expert.content[-added:])
+            self._rescale()
+            raise
 
     def forget(self, rows: Tensor) -> int:
         """Take pairs off the expert's pile; returns how many were there."""
@@ -141,7 +152,7 @@ class Discriminator(nn.Module):
     def _rescale(self) -> None:
         """The expert's pile has changed, and with it the scale; the memories are to follow."""
         if self.options.scale == "expert":
-            self.stats.restart(self.expert.content)
+            self.stats.restart((self.expert if self.expert.count else self.policy).content)
         self.thaw()
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -152,6 +163,7 @@ class Discriminator(nn.Module):
         if self.training:
             self._scorer = self._expert_scores = None  # what is trained is about to change
             return self.logits_expert_is_high(rows, left_out=True)
+        self._notice_steps()
         if torch.is_grad_enabled() or len(rows) > FEW or not rows.is_cpu:
             return self.logits_expert_is_high(rows)
         if self._scorer is None:
@@ -217,10 +229,18 @@ class Discriminator(nn.Module):
         if self.training and self.trained:
             self.thaw()
             return self._write(self._contents(sample=True))
+        self._notice_steps()
         if self._frozen is None:
             with torch.no_grad():
                 self._frozen = self._write(self._contents(sample=False))
         return self._frozen
+
+    def _notice_steps(self) -> None:
+        """Thaw if an optimiser has stepped since."""
+        weights = [weight._version for weight in self.parameters()] if self.trained else []
+        if weights != self._weights:
+            self.thaw()
+            self._weights = weights
 
     def thaw(self) -> None:
         """Let the memories be written anew when they are next read."""

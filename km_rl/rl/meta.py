@@ -27,7 +27,7 @@ the log of the ratio. With learned codes, likelihood alone would make all codes 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -106,6 +106,11 @@ class MetaDiscriminator(FewShot):
     labelled = False
 
     def __init__(self, state: int, rest: int, **options: Any) -> None:
+        if unknown := options.keys() - {field.name for field in fields(MetaOptions)}:
+            raise InputError(
+                f"There is no option '{min(unknown)}' of MetaDiscriminator: give some of "
+                f"{', '.join(field.name for field in fields(MetaOptions))}."
+            )
         o = MetaOptions(**options)
         o.validate()
         super().__init__(state, rest, **asdict(o))

@@ -11,6 +11,7 @@ Nothing in it is trained any more, so there is no adversarial trainer.
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import gymnasium as gym
@@ -24,9 +25,10 @@ from torch.nn.functional import softplus
 
 from km_rl.errors import InputError
 from km_rl.rl.episodes import Pairs
-from km_rl.rl.few_shot import FewShot
+from km_rl.rl.few_shot import ROUND_PAIRS, FewShot
+from km_rl.rl.replay import keeps_old_rewards
 from km_rl.rl.rollout import OFF_POLICY_ROUND, Rollout
-from km_rl.rl.sources import pairs
+from km_rl.rl.sources import check_start, pairs
 
 
 class FewShotRewardNet(RewardNet):
@@ -47,6 +49,8 @@ class FewShotRewardNet(RewardNet):
         self, observation_space: gym.Space, action_space: gym.Space, model: FewShot
     ) -> None:
         super().__init__(observation_space, action_space)
+        for space in (observation_space, action_space):
+            check_start(space)
         widths = gym.spaces.flatdim(observation_space), gym.spaces.flatdim(action_space)
         if widths != (model.state, model.rest):
             raise InputError(
@@ -88,8 +92,10 @@ class FewShotRewardNet(RewardNet):
 
 
 class ObserveRollouts(BaseCallback):
-    """Shows what an agent does to a `FewShotRewardNet`: each rollout of an on-policy algorithm, of
-    an off-policy one every `OFF_POLICY_ROUND` transitions.
+    """Shows what an agent does to a `FewShotRewardNet`: each rollout of an on-policy algorithm, or
+    as many short ones as have `ROUND_PAIRS` pairs, of an off-policy one every `OFF_POLICY_ROUND`.
+
+    Warns where an off-policy one would learn from rewards of long ago.
 
     Raises:
         InputError: at the start of training, an environment in VecNormalize.
@@ -106,6 +112,13 @@ class ObserveRollouts(BaseCallback):
                 "observations than the expert's: leave it out, and normalise inside the policy, "
                 "for instance by imitation's NormalizeFeaturesExtractor."
             )
+        if keeps_old_rewards(self.model):
+            warnings.warn(
+                "The agent's replay buffer keeps what pairs were worth before the net had seen "
+                "later ones: call km_rl.rl.pay_anew(model, net.reward_fn) before it learns.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def _on_step(self) -> bool:
         assert isinstance(self.model._last_obs, np.ndarray)
@@ -114,5 +127,5 @@ class ObserveRollouts(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         off_policy = isinstance(self.model, OffPolicyAlgorithm)
-        if not off_policy or self._unseen.count >= OFF_POLICY_ROUND:
+        if self._unseen.count >= (OFF_POLICY_ROUND if off_policy else ROUND_PAIRS):
             self.net.observe(self._unseen.pop())

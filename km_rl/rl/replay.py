@@ -12,6 +12,7 @@ from km_rl.rl.sources import in_units
 
 if TYPE_CHECKING:
     from imitation.algorithms.adversarial.common import AdversarialTrainer
+    from imitation.rewards.reward_function import RewardFn
     from stable_baselines3.common.base_class import BaseAlgorithm
 
 
@@ -20,35 +21,47 @@ def keeps_old_rewards(learner: BaseAlgorithm) -> bool:
     return type(getattr(learner, "replay_buffer", None)) is ReplayBuffer
 
 
-def pay_anew(trainer: AdversarialTrainer) -> None:
-    """Pay a generator's pairs when they are drawn, by the discriminator as it is then.
+def pay_anew(
+    trainer: AdversarialTrainer | BaseAlgorithm, reward_fn: RewardFn | None = None
+) -> None:
+    """Pay an agent's pairs when they are drawn, by the discriminator as it is then.
 
     SB3's buffer keeps what each pair was worth when it was seen, in GAIL mostly to a discriminator
     of long ago. In its place comes imitation's ``ReplayBufferRewardWrapper``, empty: call this
-    before training, and before `resume_training`. It pays what ``trainer.venv_wrapped.reward_fn``
-    does by then, for actions in the environment's units, where the buffer has them rescaled to
-    [-1, 1].
+    before training, and before `resume_training`. It pays for actions in the environment's units,
+    where the buffer has them rescaled to [-1, 1].
+
+    Args:
+        trainer: imitation's, or an off-policy learner that learns without one.
+        reward_fn: what pays; a trainer's is ``trainer.venv_wrapped.reward_fn`` as it is by then.
 
     Raises:
-        InputError: the generator has no such buffer, or there are transitions in it.
+        InputError: the learner has no such buffer, there are transitions in it, or it is not said
+            what pays.
     """
-    learner: Any = trainer.gen_algo
+    learner: Any = getattr(trainer, "gen_algo", trainer)
+    if reward_fn is None and learner is trainer:
+        raise InputError(
+            f"pay_anew was given a {type(learner).__name__} and nothing that pays: give that too, "
+            f"such as net.reward_fn."
+        )
     if isinstance(getattr(learner, "replay_buffer", None), ReplayBufferRewardWrapper):
-        raise InputError("pay_anew was called of this trainer before: call it once.")
+        raise InputError("pay_anew was called of this learner before: call it once.")
     if not keeps_old_rewards(learner):
         raise InputError(
             f"{type(learner).__name__} has no plain replay buffer whose rewards grow old: leave "
-            f"pay_anew out, or give the trainer an off-policy generator such as SAC."
+            f"pay_anew out, or take an off-policy learner such as SAC."
         )
     if held := learner.replay_buffer.size():
         raise InputError(
             f"The replay buffer holds {held} transitions that pay_anew would throw away: call it "
             f"before training, and before resume_training."
         )
-    wrapped: Any = trainer.venv_wrapped
+    wrapped: Any = getattr(trainer, "venv_wrapped", None)
 
     def paid(state: Any, action: Any, next_state: Any, done: Any) -> Any:
-        return wrapped.reward_fn(state, in_units(action, learner.action_space), next_state, done)
+        pays = reward_fn or wrapped.reward_fn
+        return pays(state, in_units(action, learner.action_space), next_state, done)
 
     learner.replay_buffer = ReplayBufferRewardWrapper(
         learner.buffer_size,

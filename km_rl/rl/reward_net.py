@@ -28,7 +28,7 @@ from km_rl.rl.episodes import Pairs
 from km_rl.rl.evidence import EXPERT, POLICY
 from km_rl.rl.options import Options
 from km_rl.rl.pile import distinct
-from km_rl.rl.sources import pairs
+from km_rl.rl.sources import check_start, pairs
 
 RewardMap = Literal["softplus", "logit", "conformal"]
 REWARD_MAPS = ("softplus", "logit", "conformal")
@@ -184,6 +184,8 @@ class KanervaRewardNet(RewardNet):
     def forget(self, demonstrations: Any) -> int:
         """Take demonstrations out of the expert's memory, as if they had never been written.
 
+        With ``scale="all"`` the units of all pairs that were ever seen stay.
+
         A pair is held once however often it was remembered, so one that demonstrations share is
         forgotten with any of them; where states are few, remember the others again.
 
@@ -320,13 +322,9 @@ def _some(rows: Tensor, most: int) -> Tensor:
 
 def _width(space: gym.Space) -> int:
     """Entries of a vector of the space, one-hot if it is discrete."""
-    if isinstance(space, gym.spaces.Discrete) and space.start == 0:
-        return int(space.n)
+    check_start(space)
     if isinstance(space, gym.spaces.Discrete):
-        raise InputError(
-            f"{space} was given, which counts from {space.start}: one that counts from 0, as "
-            f"SB3's agents do, is expected; wrap the environment."
-        )
+        return int(space.n)
     if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
         return space.shape[0]
     raise InputError(

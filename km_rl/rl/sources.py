@@ -31,7 +31,8 @@ def pairs(source: Any, observation_space: Any = None, action_space: Any = None) 
 
     - A ``RolloutBuffer``, before or after training on it, has no next states. They are the
       following rows, so the last row of each environment and the last step of each episode are
-      left out. Its actions are clipped to the space, as the environment saw them.
+      left out. Its actions are clipped to the space, as the environment saw them, unless the
+      policy squashes them: then they are in [-1, 1].
     - A ``ReplayBuffer`` holds actions rescaled to [-1, 1]; here they have the environment's units.
       With ``optimize_memory_usage`` it lacks the last steps' next states: they are left out.
 
@@ -88,6 +89,19 @@ def _each(source: Sequence[Any], observation_space: Any, action_space: Any) -> I
             yield pairs(part, observation_space, action_space)
         except InputError as error:
             raise InputError(f"Number {number} of {len(source)} (from 0): {error}") from error
+
+
+def check_start(space: Any) -> None:
+    """Refuse a discrete space that does not count from 0.
+
+    Raises:
+        InputError: what it counts from.
+    """
+    if start := getattr(space, "start", 0):
+        raise InputError(
+            f"{space} was given, which counts from {start}: one that counts from 0, as SB3's "
+            f"agents do, is expected; wrap the environment."
+        )
 
 
 def _is_pile(source: Any) -> bool:

@@ -63,7 +63,7 @@ def halves(pairs: Pairs) -> Tensor:
 
 def rows_of(pairs: Pairs) -> Tensor:
     """Pairs as rows (s, a): (N, D)."""
-    return torch.cat([pairs.state, pairs.action], -1)
+    return torch.cat([pairs.state, pairs.action], -1).float()
 
 
 class Tasks:
@@ -198,6 +198,11 @@ def _check(tasks: Sequence[Task]) -> None:
     first = tasks[0]
     for task in tasks:
         for pairs in (task.expert, *task.policies.values()):
+            if not isinstance(pairs, Pairs):
+                raise InputError(
+                    f"Task '{task.name}' has a {type(pairs).__name__} where pairs are expected: "
+                    f"give km_rl.rl.pairs of it."
+                )
             if _widths(pairs) != _widths(first.expert):
                 raise InputError(
                     f"Task '{task.name}' has states and actions of {_widths(pairs)} entries where "

@@ -77,6 +77,11 @@ def _traps(trainer: AdversarialTrainer) -> Iterator[str]:
                 "AIRL's net is a part of the logit, and the memory's usual head is a logit "
                 "already: build KanervaRewardNet(..., head='conditional'), or take GAIL."
             )
+        if net.reward != "softplus":
+            yield (
+                f"AIRL pays what its net says, so that to have told the memory {net.reward} "
+                f"changes nothing: leave it out, or take GAIL."
+            )
     elif net.reward != "softplus" and not _paid_by(trainer.venv_wrapped, net):
         yield (
             f"GAIL pays softplus of the logit where the memory was told {net.reward}: set "

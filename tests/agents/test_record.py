@@ -152,3 +152,12 @@ def test_runs_of_different_recipes_are_not_recorded_as_one(tmp_path: Path) -> No
     )
     with pytest.raises(InputError, match=r"made by the recipes .*give runs of one"):
         record({"kanerva": runs}, "gail-x-1demo", tmp_path / "results")
+
+
+def test_a_width_of_codes_is_a_setting_where_codes_are_learned(tmp_path: Path) -> None:
+    learned: dict[str, Any] = {"features": "learned", "head": "ratio", "channels": "both"}
+    (one,) = _runs(tmp_path / "a", [1.0], **learned, code=4)
+    (other,) = _runs(tmp_path / "b", [1.0], seed=1, **learned, code=32)
+    assert one.given["code"] == 4 and "--code 4" in command(one)
+    with pytest.raises(InputError, match="code"):
+        record({"mixed": [one, other]}, "x", tmp_path / "results")

@@ -12,13 +12,18 @@ import numpy as np
 import pytest
 from imitation.algorithms.adversarial.airl import AIRL
 from stable_baselines3 import DQN
-from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
+from stable_baselines3.common.callbacks import (
+    CallbackList,
+    CheckpointCallback,
+    EvalCallback,
+    EveryNTimesteps,
+)
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecNormalize
 from tiny_agents import CARTPOLE, PENDULUM, ROUND, environments, gail, logged, ppo, sac
 
 from km_rl.errors import InputError
-from km_rl.rl import attach, pay_anew
+from km_rl.rl import KanervaCallback, attach, pay_anew
 from km_rl.rl.attached import Attached, TrainerCallback
 from km_rl.rl.reward_net import KanervaRewardNet
 
@@ -200,6 +205,12 @@ TRAPS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda folder: gail(folder, reward_net=memory(reward="logit")),
         r"was told logit: set trainer.venv_wrapped.reward_fn",
     ),
+    "airl's reward": (
+        lambda folder: gail(
+            folder, kind=AIRL, reward_net=memory(head="conditional", reward="conformal")
+        ),
+        "AIRL pays what its net says, so that to have told the memory conformal changes nothing",
+    ),
 }
 
 
@@ -242,3 +253,12 @@ def test_callbacks_that_were_put_in_by_hand_stay(tmp_path: Path) -> None:
     trainer.gen_callback = [trainer.gen_callback, mine]
     attach(trainer, second).train(3 * ROUND)
     assert mine.told == second.told == ["init", "start", *ROUNDS, "end"]
+
+
+def test_those_in_a_list_are_told_of_the_trainer_and_in_an_event_refused(tmp_path: Path) -> None:
+    trainer, callback = gail(tmp_path), KanervaCallback()
+    attach(trainer, CallbackList([CallbackList([callback])]))
+    assert callback.reward_net is trainer._reward_net
+    event = EveryNTimesteps(10, EveryNTimesteps(5, KanervaCallback()))
+    with pytest.raises(InputError, match="KanervaCallback inside a EveryNTimesteps"):
+        attach(trainer, event)

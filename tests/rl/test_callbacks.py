@@ -19,6 +19,7 @@ from tiny_agents import CARTPOLE, PENDULUM, ROUND, SMALL, environments, gail, lo
 
 from km_rl.errors import InputError
 from km_rl.rl import KanervaCallback, KanervaRewardNet, attach, pay_anew
+from km_rl.rl.callbacks import _own_randomness
 
 POLICY_KEYS = {f"km/{k}" for k in ("surprise", "information_gain", "policy_slots", "memory_drift")}
 EXPERT_KEYS = {f"km/{k}" for k in ("expert_gain", "expert_slots", "logit_policy", "logit_expert")}
@@ -267,3 +268,27 @@ def test_what_is_refused(tmp_path: Path) -> None:
         ppo(PENDULUM).learn(ROUND, callback=KanervaCallback(net))
     with pytest.raises(InputError, match="'slots' was given where there is a reward net"):
         attach(gail(tmp_path), KanervaCallback(slots=3))
+
+
+def test_with_a_second_trainer_it_writes_into_that_ones_memory(tmp_path: Path) -> None:
+    one, other = gail(tmp_path / "one"), gail(tmp_path / "other")
+    callback = KanervaCallback()
+    attach(one, callback).train(ROUND)
+    held = one._reward_net.memory_state.policy_pairs
+    attach(other, callback).train(ROUND)
+    assert callback.reward_net is other._reward_net
+    assert one._reward_net.memory_state.policy_pairs == held
+    given = KanervaCallback(one._reward_net)
+    attach(other, given)
+    assert given.reward_net is one._reward_net
+
+
+def test_other_places_of_each_round_are_kept_of_an_agent_without_randomness() -> None:
+    """Of torch's own, that is: SB3's DQN draws numpy's alone."""
+    device, drawn = torch.device("cpu"), []
+    before = torch.get_rng_state()
+    for steps in (ROUND, 2 * ROUND, ROUND):
+        with _own_randomness(device, steps):
+            drawn.append(torch.randperm(100))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(drawn[0], drawn[2]) and not torch.equal(drawn[0], drawn[1])

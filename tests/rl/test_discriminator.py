@@ -348,3 +348,46 @@ def test_pairs_that_are_no_numbers_are_refused_with_an_expert_or_without(bad: fl
     for net in (_net(), Discriminator(STATE, ACTION)):
         with pytest.raises(InputError, match="NaN or infinity"):
             net.see(rows)
+
+
+def test_an_optimisers_step_is_noticed_after_a_look_at_the_memories() -> None:
+    net, few = _net(features="learned", head="conditional"), _rows(3, 1.0, 4)
+    optimiser = torch.optim.SGD(net.parameters(), 0.5)
+    net.train()
+    net(torch.cat([net.expert.content, _rows(60, -1.0, 5)])).square().mean().backward()
+    net.eval()
+    with torch.no_grad():
+        before = net(few)  # keeps the memories and the scorer
+        optimiser.step()
+        after = net(few)
+        net.thaw()
+        assert torch.equal(after, net(few)) and not torch.allclose(after, before)
+
+
+def test_pairs_that_are_refused_are_not_remembered() -> None:
+    net = Discriminator(STATE, ACTION, Options(slots=8))
+    net.see(good := _rows(50, 1.0, 0))
+    net.remember(good)
+    scale = net.stats.mean.clone(), net.stats.var.clone()
+    bad = _rows(3, 1.0, 1)
+    bad[1, 0] = 1e25
+    with pytest.raises(InputError, match="too large for float32"):
+        net.remember(bad)
+    assert torch.equal(net.expert.content, good)
+    assert torch.equal(net.stats.mean, scale[0]) and torch.equal(net.stats.var, scale[1])
+    net.remember(_rows(3, 1.0, 2))
+    assert net.expert.count == 53
+
+
+def test_when_all_of_the_expert_is_forgotten_the_scale_is_the_policys() -> None:
+    net, expert, policy = Discriminator(STATE, ACTION, Options(slots=8)), *_two()
+    net.see(policy)
+    net.observe(policy)
+    before = net.stats.mean.clone(), net.stats.var.clone()
+    net.remember(expert)
+    net.forget(expert)
+    torch.testing.assert_close((net.stats.mean, net.stats.var), before)
+
+
+def _two() -> tuple[Tensor, Tensor]:
+    return _rows(40, 1.0, 0), 3 * _rows(40, -1.0, 1)

@@ -453,3 +453,15 @@ def test_a_task_is_told_apart_from_others_and_never_from_itself() -> None:
         own = torch.cat([episode.expert, episode.expert_queries], 1)[0]
         assert len(own.unique(dim=0)) == 12
     assert seen == {0.0, 2.0, 9.0}
+
+
+def test_what_is_no_task_and_no_option_is_told_and_float64_is_taken() -> None:
+    first, *others = few_shot_tasks.tasks()
+    with pytest.raises(
+        InputError, match=r"has a dict where pairs are expected: give km_rl.rl.pairs"
+    ):
+        Tasks([first, others[0]._replace(expert={"obs": 1})])  # type: ignore[arg-type]
+    wide = first.expert._replace(state=first.expert.state.double())
+    assert Tasks([first._replace(expert=wide), *others]).digest == Tasks([first, *others]).digest
+    with pytest.raises(InputError, match="There is no option 'slot' of MetaDiscriminator"):
+        MetaDiscriminator(STATE, ACTION, slot=3)

@@ -70,7 +70,7 @@ def test_an_agent_is_paid_by_it_and_its_rollouts_are_seen() -> None:
     net = FewShotRewardNet(*spaces, MetaDiscriminator(3, 1, **TINY))
     before = _covs(net).clone()
     learner = tiny_agents.ppo(RewardVecEnvWrapper(venv, net.reward_fn))
-    learner.learn(tiny_agents.ROUND, ObserveRollouts(net))
+    learner.learn(2 * tiny_agents.ROUND, ObserveRollouts(net))
     after = _covs(net)
     assert torch.equal(before[0], after[0]) and not torch.allclose(before[1], after[1])
     net.clear()
@@ -84,8 +84,29 @@ def test_what_an_off_policy_agent_does_is_seen_in_rounds(monkeypatch: pytest.Mon
     net = FewShotRewardNet(*spaces, MetaDiscriminator(3, 1, **TINY))
     seen: list[int] = []
     monkeypatch.setattr(net, "observe", lambda rows: seen.append(len(rows["acts"])))
-    tiny_agents.sac(RewardVecEnvWrapper(venv, net.reward_fn)).learn(50, ObserveRollouts(net))
+    learner = tiny_agents.sac(RewardVecEnvWrapper(venv, net.reward_fn))
+    with pytest.warns(UserWarning, match=r"call km_rl.rl.pay_anew\(model, net.reward_fn\)"):
+        learner.learn(50, ObserveRollouts(net))
     assert seen == [20, 20]
+
+
+def test_short_rollouts_are_seen_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meta_reward_net, "ROUND_PAIRS", 20)
+    venv = tiny_agents.environments(tiny_agents.PENDULUM, 2)
+    net = FewShotRewardNet(
+        venv.observation_space, venv.action_space, MetaDiscriminator(3, 1, **TINY)
+    )
+    seen: list[int] = []
+    monkeypatch.setattr(net, "observe", lambda rows: seen.append(len(rows["acts"])))
+    learner = tiny_agents.ppo(RewardVecEnvWrapper(venv, net.reward_fn), n_steps=8)
+    learner.learn(80, ObserveRollouts(net))
+    assert seen == [32, 32]
+
+
+def test_spaces_that_do_not_count_from_zero_are_refused() -> None:
+    one_based = gym.spaces.Discrete(STATE, start=1)
+    with pytest.raises(InputError, match="which counts from 1"):
+        FewShotRewardNet(one_based, SPACES[1], MetaDiscriminator(STATE, ACTION, **TINY))
 
 
 def test_nets_of_one_model_share_no_memory() -> None:

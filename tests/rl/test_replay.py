@@ -74,5 +74,22 @@ def test_a_generator_that_keeps_nothing_is_refused(tmp_path: Path) -> None:
 def test_it_is_called_once(tmp_path: Path) -> None:
     trainer = gail(tmp_path, generator=sac(), venv=environments(PENDULUM, 1))
     pay_anew(trainer)
-    with pytest.raises(InputError, match="was called of this trainer before"):
+    with pytest.raises(InputError, match="was called of this learner before"):
         pay_anew(trainer)
+
+
+def test_a_learner_without_a_trainer_is_paid_anew_by_what_is_given() -> None:
+    learner: Any = sac()
+    worth = [1.0]
+
+    def pays(
+        state: np.ndarray, action: np.ndarray, next_state: np.ndarray, done: np.ndarray
+    ) -> np.ndarray:
+        return np.full(len(state), worth[0])
+
+    with pytest.raises(InputError, match="pay_anew was given a SAC and nothing that pays"):
+        pay_anew(learner)
+    pay_anew(learner, pays)
+    learner.learn(ROUND)
+    worth[0] = 2.0
+    assert (learner.replay_buffer.sample(4).rewards == 2).all()
