@@ -216,6 +216,7 @@ class Discriminator(nn.Module):
         because the pairs are exchangeable (conformal prediction, Vovk et al. 2005; exactly so it
         would be if the pair itself were in the memory of the others' scores).
         """
+        self._notice_steps()
         if self._expert_scores is None or self.training:
             scores = self.logits_expert_is_high(self.expert.content, left_out=True)
             self._expert_scores = scores.sort().values

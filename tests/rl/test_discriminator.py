@@ -358,10 +358,12 @@ def test_an_optimisers_step_is_noticed_after_a_look_at_the_memories() -> None:
     net.eval()
     with torch.no_grad():
         before = net(few)  # keeps the memories and the scorer
+        net.p_value(few)  # and the expert's scores
         optimiser.step()
-        after = net(few)
+        ranks, after = net.p_value(few), net(few)
         net.thaw()
         assert torch.equal(after, net(few)) and not torch.allclose(after, before)
+        assert torch.equal(ranks, net.p_value(few))
 
 
 def test_pairs_that_are_refused_are_not_remembered() -> None:
