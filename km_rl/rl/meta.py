@@ -106,10 +106,11 @@ class MetaDiscriminator(FewShot):
     labelled = False
 
     def __init__(self, state: int, rest: int, **options: Any) -> None:
-        if unknown := options.keys() - {field.name for field in fields(MetaOptions)}:
+        known = {field.name for field in fields(MetaOptions)}
+        if unknown := options.keys() - known:
             raise InputError(
-                f"There is no option '{min(unknown)}' of MetaDiscriminator: give some of "
-                f"{', '.join(field.name for field in fields(MetaOptions))}."
+                f"There is no option '{min(unknown)}' of MetaDiscriminator: "
+                f"one of {', '.join(sorted(known))} is expected."
             )
         o = MetaOptions(**options)
         o.validate()

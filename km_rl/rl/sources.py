@@ -97,7 +97,8 @@ def check_start(space: Any) -> None:
     Raises:
         InputError: what it counts from.
     """
-    if start := getattr(space, "start", 0):
+    start = getattr(space, "start", 0)
+    if np.any(start):
         raise InputError(
             f"{space} was given, which counts from {start}: one that counts from 0, as SB3's "
             f"agents do, is expected; wrap the environment."

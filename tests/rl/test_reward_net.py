@@ -262,3 +262,12 @@ def test_memories_move_to_the_gpu_and_are_written_there() -> None:
 def test_actions_that_do_not_count_from_0_are_refused() -> None:
     with pytest.raises(InputError, match="which counts from 1: one that counts from 0"):
         KanervaRewardNet(gym.spaces.Box(-1, 1, (3,)), gym.spaces.Discrete(3, start=1))
+
+
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_space_that_counts_from_several_numbers_is_refused_in_a_sentence(start: int) -> None:
+    """Newer versions of gymnasium give a MultiDiscrete an array of starts."""
+    several = gym.spaces.MultiDiscrete([2, 2])
+    several.start = np.full(2, start)
+    with pytest.raises(InputError, match="is expected"):
+        KanervaRewardNet(gym.spaces.Box(-1, 1, (2,)), several)
