@@ -76,7 +76,7 @@ def without_end(sizes: Sequence[int], capacities: Sequence[float], power: float 
     """The capacity c of an endlessly large net: ``c(D) = c + a / D**power`` by least squares.
 
     Over D units a sample's crosstalk is off its mean by some 1 / sqrt(D); that the capacity comes
-    down by the same power is a guess, which moves c by a tenth: give the sizes' own values too.
+    down by the same power is a guess, which moves c by a hundredth: give the values of each too.
 
     Raises:
         InputError: fewer than two sizes.

@@ -1,9 +1,10 @@
 """One retrieval experiment for all memories: write, corrupt, read, count what came back.
 
 After Bartunov et al. 2020: a batch of patterns is written at once and read back from queries with
-flipped units or a blank block. Every memory has as many stored numbers as a Hopfield net has
-weights, or a few less. Patterns are 28 x 28: fair coins, strokes or Omniglot's test images, the
-last two with ink where it covers half a pixel. What was learned was learned on other images.
+flipped units or a blank block. Every memory has room for about as many numbers as a Hopfield
+net has weights; what each stores is measured. Patterns are 28 x 28: fair coins, strokes or
+Omniglot's test images, the last two with ink where it covers half a pixel. What was learned was
+learned on other images.
 
 Metrics:
 
