@@ -98,7 +98,11 @@ class Benchmark:
                 )
         if not self.settings:
             raise InputError("There is nothing to run: name at least one setting.")
+        if len(set(self.settings)) < len(self.settings):
+            raise InputError(f"--settings are {', '.join(self.settings)}: name each once.")
         check_seeds(self.seeds)
+        for config in self.configs:
+            config.validate()
 
     @property
     def experiment(self) -> str:
@@ -112,13 +116,14 @@ class Benchmark:
     def config(self, setting: str, seed: int) -> GailConfig:
         """The run of a setting and a seed."""
         differs = {**SETTINGS, **ABLATIONS}[setting]
+        by_ppo = "algorithm" not in differs and "generator" not in differs
         return GailConfig(
             env=self.env,
             demos=self.demos,
             trajectories=self.trajectories,
             steps=self.steps,
             seed=seed,
-            anneal=self.anneal and "algorithm" not in differs,
+            anneal=self.anneal and by_ppo,
             allow_variable_horizon=self.allow_variable_horizon,
             threads=1,
             run_dir=self.run_dir / self.experiment,

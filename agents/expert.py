@@ -242,7 +242,7 @@ class _Training:
         lines = book.metrics()
         self.seconds: float = lines[-1]["seconds"] if lines else 0.0
         measured = {line["step"]: line["return/mean"] for line in lines if "return/mean" in line}
-        self.best = max(measured.values(), default=-math.inf)
+        self.best = max([*measured.values(), *_kept_return(config)], default=-math.inf)
         self.due = self._after(max(measured, default=0))
         self.true_return = TrueReturn(config.env, config.evaluate_episodes)
 
@@ -329,6 +329,12 @@ class _Watch(BaseCallback):
         if self.locals["dones"].any():
             self.bar.set_postfix_str(f"return {_return_so_far(self.model):,.0f}", refresh=False)
         return not self.signals
+
+
+def _kept_return(config: ExpertConfig) -> list[float]:
+    """What the policy that is kept came to, though its line may be gone with a killed run."""
+    path = config.folder / POLICY
+    return [load_weights(path, KINDS[config.algorithm])[0]["return"]] if path.exists() else []
 
 
 def _return_so_far(model: Any) -> float:

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,12 +32,12 @@ from agents.generator import ppo_settings
 from agents.record import COLUMNS
 from agents.runs import Curve, Imitation, read_runs
 from agents.task import load_task
-from envs.make import family
+from envs.make import env_id, family
 from km_rl.errors import InputError, check_seeds, written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import png
 from km_rl.results.spread import mean, spread
-from km_rl.results.summary import Row
+from km_rl.results.summary import Row, check, read
 from km_rl.results.summary import record as record_rows
 from km_rl.side_by_side import side_by_side
 from km_rl.train.recipe import at_least
@@ -80,7 +81,7 @@ class Forgetting:
         """
         at_least(self, 1, "good", "bad", "steps", "workers")
         check_seeds(self.seeds)
-        if self.steps < (fewest := 2 * ppo_settings(self.env).round_steps):
+        if self.steps < (fewest := 2 * ppo_settings(env_id(self.env)).round_steps):
             raise InputError(
                 f"--steps is {self.steps}: at least two rounds, {fewest} steps, are expected, one "
                 f"to learn from what is planted and one without it."
@@ -108,7 +109,8 @@ class Forgetting:
         for name in ("good", "bad", "steps"):
             value = getattr(self, name)
             words += [] if value == getattr(Forgetting, name) else [f"{value}{name}"]
-        return "-".join(words)
+        words += [f"of-{self.demos.stem}"] if self.demos else []
+        return re.sub("[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")
 
     def learn(self, one: tuple[str, int]) -> None:
         """Make the run of an arm and a seed, from where it stands."""
@@ -145,14 +147,11 @@ def record(benchmark: Forgetting, runs: Runs, command: str, results: Path) -> li
     """Write the curves, their figure and the summary's rows; returns the paths.
 
     Raises:
-        InputError: code that is not of a checkout, files that cannot be read or written.
+        InputError: code that is not of a checkout, fewer seeds than are recorded, files that
+            cannot be read or written.
     """
     place = results / benchmark.experiment
     made = _told(runs, "hardware", " + "), command, _told(runs, "commit", "+")
-    written = [
-        write_csv(place / f"{arm}.csv", COLUMNS, _lines(group)) for arm, group in runs.items()
-    ]
-    _draw(runs, benchmark, place / FIGURE)
     rows = []
     for arm, curves in _curves(runs).items():
         found = spread([curve.values[-1] for curve in curves])
@@ -163,6 +162,11 @@ def record(benchmark: Forgetting, runs: Runs, command: str, results: Path) -> li
             for metric, value in values.items()
             if value is not None
         ]
+    check(rows, read(results))  # before a curve takes another's place
+    written = [
+        write_csv(place / f"{arm}.csv", COLUMNS, _lines(group)) for arm, group in runs.items()
+    ]
+    _draw(runs, benchmark, place / FIGURE)
     return [*written, place / FIGURE, record_rows(rows, results)]
 
 
@@ -173,8 +177,8 @@ def _curves(runs: Runs) -> dict[str, list[Curve]]:
 
 def _told(runs: Runs, name: str, joint: str) -> str:
     """What the runs were made on or by, each once."""
-    told = [run.fact(name) for group in runs.values() for run in group]
-    return joint.join(dict.fromkeys(filter(None, told)))
+    told = [run.fact(name) or "" for group in runs.values() for run in group]
+    return joint.join(dict.fromkeys(filter(None, joint.join(told).split(joint))))
 
 
 def _lines(group: Sequence[Imitation]) -> list[list[str]]:

@@ -17,7 +17,7 @@ from imitation.data.types import TrajectoryWithRew
 from imitation.policies.base import RandomPolicy
 
 from agents.task import thinned
-from envs.demos import check, load
+from envs.demos import check, check_env, load
 from envs.make import make_vec
 from km_rl.errors import InputError
 from km_rl.results.spread import probability_of_improvement
@@ -50,6 +50,8 @@ def novelty(
     Raises:
         InputError: demonstrations that cannot be read, do not fit, or are too few to hold out.
     """
+    for path in (demos, *others.values()):
+        check_env(path, env)
     expert = load(demos)
     if len(expert) < trajectories + EPISODES:
         raise InputError(

@@ -50,6 +50,8 @@ from km_rl.results.summary import record as record_rows
 COLUMNS = ("step", "metric", "value", "seed")
 MEMORY = "kanerva"
 FIGURE = "returns.png"
+TASK = re.compile(r"--(?:env|demos|trajectories|every) \S+")
+"""What a recorded command says of what is learned from, and where."""
 PLACED = re.compile(" --(?:run-dir|seed) ")
 """What a recorded command says after what makes its runs."""
 
@@ -76,8 +78,16 @@ def record(runs: Mapping[str, Sequence[Imitation]], experiment: str, results: Pa
     check_name(experiment)
     place = results / experiment
     known = read(results)
+    before = {row.setting: row for row in known if row.experiment == experiment}
     for setting, group in runs.items():
-        _check_alike(group, next((r for r in known if r[:2] == (experiment, setting)), None))
+        _check_alike(group, before.get(setting))
+    _check_one_task([run for group in runs.values() for run in group], [*before.values()])
+    for path in sorted(place.glob("*.csv")):
+        if path.stem not in (*runs, *before):
+            raise InputError(
+                f"'{path}' has no line in the summary, as where recording was interrupted: record "
+                f"the runs of {path.stem} with these, or delete it."
+            )
     for run in (run for group in runs.values() for run in group):
         _check(run)
     written = [
@@ -124,6 +134,23 @@ def _check_alike(group: Sequence[Imitation], before: Row | None) -> None:
         raise InputError(
             f"Runs of one setting were made by '{told}': give runs that differ in their seeds "
             f"alone, or record them under another name."
+        )
+
+
+def _check_one_task(runs: Sequence[Imitation], before: Sequence[Row]) -> None:
+    """Refuse runs that learn from other demonstrations than the others, or elsewhere."""
+    commands = [*map(command, runs), *(row.command for row in before)]
+    tasks = dict.fromkeys(" ".join(TASK.findall(told)) for told in commands)
+    if len(tasks) > 1:
+        told = "' and '".join(tasks)
+        raise InputError(
+            f"Runs of one experiment were made with '{told}': give runs of one expert in one "
+            f"environment, or record them in another folder."
+        )
+    if len({run.fact("data") for run in runs} - {None}) > 1:
+        raise InputError(
+            "Runs of one experiment learned from different pairs, though their demonstrations are "
+            "called alike: make them again from one file."
         )
 
 
@@ -198,7 +225,9 @@ def _rows(
     first = next(iter(runs.values()))[0]
     expert, random = (first.fact(f"{name}_return") for name in ("expert", "random"))
     memory = _last(points.get(MEMORY, []), "return")
-    before = {row.setting: row for row in known if row.experiment == experiment}
+    mine = [row for row in known if row.experiment == experiment]
+    before = {row.setting: row for row in mine}
+    shares = {row.setting: row.value for row in mine if row.metric == "share_of_expert"}
     rows = []
     for setting, said in points.items():
         returns = _last(said, "return")
@@ -210,8 +239,10 @@ def _rows(
         if rollouts := _last(said, "rollout_return"):
             values["rollout_return"] = mean(rollouts)
         values["training_seconds"] = _plain(min(_last(said, "training_seconds")))
-        if expert is not None and expert > random:
+        if setting in runs and expert is not None and expert > random:
             values["share_of_expert"] = _plain((found.mean.value - random) / (expert - random))
+        elif setting in shares:  # as it was: these runs' expert is not its own
+            values["share_of_expert"] = _plain(shares[setting])
         if memory and setting != MEMORY:
             better = probability_of_improvement(memory, returns)
             values["probability_kanerva_better"] = _plain(better)
@@ -238,7 +269,7 @@ def _provenance(
     settings would be one folder.
     """
     if not group:
-        assert before is not None, "a file without a line in the summary"
+        assert before is not None, "refused at the start"
         return before.hardware, before.command, before.commit
     earlier = before if before and len(seeds) > len(group) else None
     hardware = [

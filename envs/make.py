@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
+from gymnasium.wrappers import TransformReward
 from imitation.data.wrappers import RolloutInfoWrapper
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -47,6 +49,12 @@ KNOWN = {
     "Pendulum": Known("Pendulum", 1, True),
     "CartPole": Known("seals/CartPole", 0, True),
 }
+
+
+SPACES = (Box, Discrete, MultiBinary, MultiDiscrete)
+"""Of observations and actions, that agents here can take."""
+ENDLESS = 1000
+"""Steps of an episode where nothing else ends it."""
 
 
 def env_id(name: str) -> str:
@@ -80,10 +88,12 @@ def make_vec(name: str, n_envs: int, seed: int, *, max_steps: int | None = None)
 
     Args:
         name: see `env_id`.
-        max_steps: ends an episode sooner or later than the environment's own limit.
+        max_steps: ends an episode sooner or later than the environment's own limit, which is
+            `ENDLESS` where it has none.
 
     Raises:
-        InputError: as `env_id`, or sizes below 1.
+        InputError: as `env_id`, sizes below 1, or observations or actions that are a tuple or a
+            dictionary.
     """
     at_least_one(n_envs=n_envs, max_steps=1 if max_steps is None else max_steps)
     chosen = env_id(name)
@@ -174,7 +184,19 @@ def _quieten_mujoco() -> None:
 
 
 def _make(registered: str, seed: int, max_steps: int | None) -> gym.Env:
-    env = gym.make(registered, max_episode_steps=max_steps)
+    limit = max_steps or gym.spec(registered).max_episode_steps or ENDLESS
+    env = gym.make(registered, max_episode_steps=limit)
+    for what, space in (("observations", env.observation_space), ("actions", env.action_space)):
+        if not isinstance(space, SPACES):
+            raise InputError(
+                f"The {what} of {registered} are {space}, where vectors, numbers or images are "
+                f"expected: wrap it so that they are (gymnasium.wrappers), and register that."
+            )
     env.reset(seed=seed)
     env.action_space.seed(seed)
-    return RolloutInfoWrapper(Monitor(env))
+    return imitable(env)
+
+
+def imitable(env: gym.Env) -> gym.Env:
+    """The same, its episodes kept for imitation, which wants rewards to be floats."""
+    return RolloutInfoWrapper(Monitor(TransformReward(env, float)))

@@ -26,15 +26,13 @@ import gymnasium as gym
 import numpy as np
 import torch
 from imitation.data.types import TrajectoryWithRew
-from imitation.data.wrappers import RolloutInfoWrapper
-from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from envs import gait, pointnav, swing
 from envs.cheetah import FASTEST, VelocityPolicy, nearness
 from envs.demos import check, check_env, load
 from envs.drawn import Drawn, Seen, drawn_once
-from envs.make import env_id
+from envs.make import env_id, imitable
 from km_rl.errors import InputError, at_least_one
 from km_rl.progress import progress_bar
 from km_rl.rl.episodes import Pairs
@@ -187,7 +185,7 @@ def _make(env: str, reward: Reward | None, seed: int) -> gym.Env:
     made = made if reward is None else Paid(made, reward)
     made.reset(seed=seed)
     made.action_space.seed(seed)
-    return RolloutInfoWrapper(Monitor(made))
+    return imitable(made)
 
 
 def _pointnav(train: int, held_out: int, rng: np.random.Generator) -> Family:

@@ -14,6 +14,7 @@ import tyro
 
 from agents.novelty import novelty
 from envs.demos import shipped
+from envs.make import family
 from km_rl.errors import InputError, check_seeds, exit_on_input_error
 from km_rl.results.spread import mean
 from km_rl.results.summary import Row, command_of, record
@@ -40,6 +41,14 @@ class Args:
     record: Path | None = None
     """The folder of the results to record this in."""
 
+    @property
+    def experiment(self) -> str:
+        """Its name in the results: what is not as in the usual experiment is told."""
+        env, usual = (family(name.split("/")[-1]).lower() for name in (self.env, Args.env))
+        name = "gail-novelty" if env == usual else f"gail-novelty-{env}"
+        name += "" if self.every == Args.every else f"-{self.every}every"
+        return name if self.demos else f"{name}-shipped"
+
 
 @exit_on_input_error()
 def main(arguments: list[str] | None = None) -> None:
@@ -64,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         shown = f"{args.trajectories} demonstration" + "s" * (args.trajectories > 1)
         setting = f"{shown}, {name}"
         made = (hardware("cpu"), command_of("novelty", arguments), code)
-        rows.append(Row("gail-novelty", setting, "auc", *auc, len(values), *made))
+        rows.append(Row(args.experiment, setting, "auc", *auc, len(values), *made))
     if args.record is not None:
         print(record(rows, args.record))
 

@@ -21,7 +21,7 @@ import tyro
 from km_rl.data import load
 from km_rl.errors import InputError, at_least_one, exit_on_input_error
 from km_rl.evaluate.retrieval import DEBUG, Bench
-from km_rl.results.retrieval import PARTS, Part, compare, rows, write_files
+from km_rl.results.retrieval import EXPERIMENT, PARTS, Part, compare, rows, write_files
 from km_rl.results.summary import check, command_of, read, record
 from km_rl.train.recall import RECIPES, TINY, trained
 from km_rl.train.run import commit_to_record, hardware
@@ -34,7 +34,8 @@ class Args:
     preset: Literal["full", "debug"] = "full"
     """The experiment, or the same in a minute."""
     dataset: Literal["strokes", "omniglot"] = "strokes"
-    """Drawings the machines are trained on; tested are random patterns, strokes and these."""
+    """Drawings the machines are trained on; tested are random patterns, strokes and these. Results
+    that were made of strokes alone are recorded as retrieval-strokes."""
     data_dir: Path | None = None
     """Where Omniglot lies; by default KM_RL_DATA names the place, or else it is downloaded."""
     parts: tuple[Part, ...] = PARTS
@@ -59,9 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     at_least_one(seeds=args.seeds, threads=args.threads)
     if not args.parts:
         raise InputError(f"--parts names none: give some of {', '.join(PARTS)}, or leave it out.")
+    debug = args.preset == "debug"
+    if args.record and debug:
+        raise InputError("--record keeps results, and --preset debug makes none: leave one out.")
     code = commit_to_record() if args.record else ""
     torch.set_num_threads(args.threads)
-    debug = args.preset == "debug"
     bench, recipes = (DEBUG, TINY) if debug else (Bench(), RECIPES)
     drawings = sorted({"strokes", args.dataset}, reverse=True)
     names: list[str] = [] if set(args.parts) == {"facts"} else [*drawings]
@@ -69,14 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tests = {name: data[name].test for name in names}
     mine = data.get(args.dataset)
     machines_of = trained(recipes, mine and mine.train, args.dataset, args.run_dir, args.preset)
-    values, found = compare(bench, tests, machines_of, range(args.seeds), args.parts)
+    name = EXPERIMENT if args.dataset == "omniglot" else f"{EXPERIMENT}-{args.dataset}"
+    values, found = compare(bench, tests, machines_of, range(args.seeds), args.parts, name)
     made = rows(values, hardware("cpu"), command_of("retrieval", arguments), code)
     for row in made:
         print(f"{row.experiment:16} {row.setting:32} {row.metric:30} {row.value:12.4f}")
     folder = Path("results") if args.record else args.folder
     if args.record:
         check(made, read(folder))
-    files = write_files(bench, found, folder, names)
+    files = write_files(bench, found, folder / name, names)
     for path in [*files, record(made, folder)] if args.record else files:
         print(path)
 

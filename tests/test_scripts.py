@@ -64,7 +64,7 @@ def test_all_memories_are_compared(tmp_path: Path) -> None:
     folders = ("--run-dir", tmp_path / "runs", "--folder", tmp_path)
     told = run("retrieval.py", "--preset", "debug", "--seeds", 1, *folders)
     assert "error_percent_strokes" in told and "write_us@20" in told
-    assert told.splitlines()[-1] == str(tmp_path / "retrieval" / "retrieval.png")
+    assert told.splitlines()[-1] == str(tmp_path / "retrieval-strokes" / "retrieval.png")
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,7 @@ def test_all_memories_are_compared(tmp_path: Path) -> None:
         ("results.py", [], "--tables"),
         ("retrieval.py", ["--dataset", "omniglot", "--data-dir", "nowhere"], "nowhere"),
         ("retrieval.py", ["--seeds", "0"], "seeds is 0"),
+        ("retrieval.py", ["--preset", "debug", "--record"], "--preset debug makes none"),
         ("paper.py", ["--dataset", "omniglot", "--data-dir", "nowhere"], "nowhere"),
         ("paper.py", ["--dataset", "cifar10", "--data-dir", "nowhere"], "CIFAR-10 was"),
         ("paper.py", ["--dnc-seeds", "0"], "dnc_seeds is 0"),

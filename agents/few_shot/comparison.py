@@ -102,7 +102,7 @@ class Comparison:
             experts=config.experts,
             kept=self.folder / TASKS,
         )
-        if config.tasks > (n := len(self.family.held_out)):
+        if config.tasks > (n := len(self.family.held_out)) and config.demonstrations is None:
             raise InputError(
                 f"--tasks is {config.tasks} where {n} experts were held out: give at most {n}."
             )

@@ -167,7 +167,7 @@ class Perceptron(FewShot):
         self.updates = updates
         first, second = mlp(state + rest, hidden, hidden), mlp(hidden, hidden, 1)
         self.layers = nn.ModuleList([first[0], first[2], second[2]])
-        self._learned_of: tuple[Tensor, Tensor, list[Tensor]] | None = None
+        self._learned_of: tuple[Tensor, Tensor, list[int], list[Tensor]] | None = None
 
     def logits_expert_is_high(
         self, expert: Tensor, policy: Tensor, rows: Tensor, left_out: bool = False
@@ -184,16 +184,25 @@ class Perceptron(FewShot):
 
     @torch.no_grad()
     def forward(self, rows: Tensor) -> Tensor:
-        """As `FewShot`; it learns only if other pairs are remembered or observed than before."""
+        """As `FewShot`; it learns only if other pairs are remembered or observed than before.
+
+        It learns anew after its start has changed, too, as by `load_state_dict`.
+        """
         if self.knows_nothing:
             return rows.new_zeros(len(rows))
+        start = [weight._version for weight in self.parameters()]
         known = self._learned_of
-        if known is None or known[0] is not self._expert or known[1] is not self._policy:
+        if (
+            known is None
+            or known[0] is not self._expert
+            or known[1] is not self._policy
+            or known[2] != start
+        ):
             given = (self.stats(x[None].to(rows)) for x in (self._expert, self._policy))
             with torch.enable_grad():
                 weights = self._learned(*given)
-            self._learned_of = known = self._expert, self._policy, weights
-        return bounded(self._forward(known[2], self.stats(rows[None]), 0.0)[0])
+            self._learned_of = known = self._expert, self._policy, start, weights
+        return bounded(self._forward(known[3], self.stats(rows[None]), 0.0)[0])
 
     def _learned(self, expert: Tensor, policy: Tensor) -> list[Tensor]:
         """Weights for each of the B episodes, which learn side by side."""

@@ -30,6 +30,7 @@ from agents.few_shot.scores import started
 from agents.few_shot.settings import MEMORY
 from agents.few_shot.training import trained_by
 from agents.figures import PALETTE
+from agents.generator import ppo_settings
 from agents.true_return import SEED
 from envs.make import make_vec
 from envs.tasks import Family
@@ -169,6 +170,8 @@ def taught(
 ) -> np.ndarray:
     """Where the agent of an arm goes in the end: positions (EPISODES, T, 2).
 
+    It learns for whole rounds and no step beyond, but for one before and one after half-way.
+
     Raises:
         InputError: an arm that is none of `ARMS`, or a family whose states are not places.
     """
@@ -186,10 +189,12 @@ def taught(
         other.remember(teachers.second)
         model.merge(other)
     learner, observe = started(model, family, family.held_out[0].task, seed)
-    for half in range(2):
+    round_steps = ppo_settings(family.env).round_steps
+    rounds = max(2, steps // round_steps)
+    for half, n in enumerate((rounds // 2, rounds - rounds // 2)):
         if half and arm == "forgotten":
             observe.net.forget(teachers.second)
-        learner.learn(steps // 2, observe, reset_num_timesteps=False)
+        learner.learn(n * round_steps, observe, reset_num_timesteps=False)
     return _paths(learner, family.env)
 
 

@@ -1,7 +1,8 @@
 """The retrieval experiment as rows of the summary, curves in a file, and a figure.
 
 Three experiments of `km_rl.results.summary`: ``retrieval-facts`` (the classical ones),
-``retrieval`` (the memories side by side) and ``retrieval-cost`` (CPU time).
+``retrieval`` (the memories side by side) and ``retrieval-cost`` (CPU time); the last two have
+another name where machines are trained on other drawings than Omniglot's.
 """
 
 from __future__ import annotations
@@ -86,14 +87,15 @@ def compare(
     machines_of: Callable[[int], Machines],
     seeds: Sequence[int],
     parts: Sequence[Part] = PARTS,
+    experiment: str = EXPERIMENT,
 ) -> tuple[Values, list[Point]]:
     """The parts asked for, seed by seed; ``machines_of`` gives the trained ones of each."""
     values: Values = {}
     found: list[Point] = []
 
-    def note(experiment: str, told: Iterable[tuple[str, str, float]]) -> None:
+    def note(name: str, told: Iterable[tuple[str, str, float]]) -> None:
         for setting, metric, value in told:
-            values.setdefault((experiment, setting, metric), []).append(value)
+            values.setdefault((name, setting, metric), []).append(value)
 
     for seed in seeds:
         if "facts" in parts:
@@ -102,10 +104,10 @@ def compare(
             contestants = lineup(bench.rbm_updates, machines_of(seed))
             mine = list(_all_points(bench, contestants, tests, seed))
             found += mine
-            note(EXPERIMENT, side_by_side(bench, contestants, mine))
-            note(EXPERIMENT, early(bench, contestants, tests, seed))
+            note(experiment, side_by_side(bench, contestants, mine))
+            note(experiment, early(bench, contestants, tests, seed))
         if "costs" in parts:
-            note(f"{EXPERIMENT}-cost", timed(bench, machines_of(seed), seed))
+            note(f"{experiment}-cost", timed(bench, machines_of(seed), seed))
     return values, found
 
 
@@ -177,10 +179,9 @@ def write_files(
     """``errors.csv`` with every point, and the figure; returns their paths."""
     if not found:
         return []
-    place = folder / EXPERIMENT
     header: Any = Point._fields
-    table = write_csv(place / "errors.csv", header, lines(found))
-    picture = place / f"{EXPERIMENT}.png"
+    table = write_csv(folder / "errors.csv", header, lines(found))
+    picture = folder / f"{EXPERIMENT}.png"
     with written_beside(picture) as beside:
         beside.write_bytes(png(figure(bench, found, patterns)))
     return [table, picture]

@@ -112,7 +112,9 @@ def by_setting(
     others = [one for one in recorded if (one.setting, one.seed) not in given]
     _check_alike([*others, *made])
     found = zip(made, _numbers(runs, ablations), strict=True)
-    every = [one._replace(**numbers._asdict()) for one, numbers in found] + others
+    mine = [one._replace(**numbers._asdict()) for one, numbers in found]
+    _check_experiments(mine, recorded)
+    every = mine + others
     _check_test_sets(every)
     settings: dict[str, list[Scored]] = {}
     for one in sorted(every, key=_order):
@@ -174,6 +176,18 @@ def _check_test_sets(every: Sequence[Scored]) -> None:
             f"Runs were tested on different images, {each}: run `python scripts/evaluate.py RUN` "
             f"with the options that the others had."
         )
+
+
+def _check_experiments(mine: Sequence[Scored], recorded: Sequence[Scored]) -> None:
+    """Refuse a run in the place of one of which more is known, so that nothing stale stays."""
+    before = {(one.setting, one.seed): one for one in recorded}
+    for one in mine:
+        known = before.get((one.setting, one.seed), one).experiments
+        if missing := [name for name in known if name not in one.experiments]:
+            raise InputError(
+                f"'{one.told}' would take the place of a run of which {', '.join(missing)} are "
+                f"recorded, too: run `python scripts/evaluate.py {one.told}` first."
+            )
 
 
 def _check_seeds(scored: Sequence[Scored]) -> None:

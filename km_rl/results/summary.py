@@ -19,6 +19,7 @@ import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,7 +127,7 @@ def command_of(script: str, arguments: Sequence[str]) -> str:
         else:
             name, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
             place = value.endswith(FILES) or "--record" in (name, kept[-1])
-            kept.append(name + equals + (Path(value).name if place else value))
+            kept.append(name + equals + ((Path(value).name or value) if place else value))
     return shlex.join(kept)
 
 
@@ -138,8 +139,8 @@ def record(rows: Iterable[Row], folder: str | Path) -> Path:
 
     Raises:
         InputError: a row with a number that is not finite, a name that cannot be one, or nothing
-            to say how it was produced, or of fewer seeds than the one it replaces; a folder that
-            cannot be written, or to which another process writes.
+            to say how it was produced, or of fewer seeds or other demonstrations than the one it
+            replaces; a folder that cannot be written, or to which another process writes.
     """
     new, folder = list(rows), Path(folder)
     make_folder(folder)
@@ -171,15 +172,29 @@ def check(new: Iterable[Row], known: Iterable[Row]) -> None:
     Raises:
         InputError: as `record`.
     """
-    seeds = {row[:3]: row.seeds for row in known}
+    recorded = {row[:3]: row for row in known}
     for row in new:
         _check(row)
-        if (more := seeds.get(row[:3], 0)) > row.seeds:
-            named = f"{row.experiment}, {row.setting}, {row.metric}"
+        before = recorded.get(row[:3], row)
+        named = f"{row.experiment}, {row.setting}, {row.metric}"
+        if before.seeds > row.seeds:
             raise InputError(
-                f"The result '{named}' is recorded of {more} seeds where {row.seeds} would take "
-                f"its place: give as many, or delete its line in {SUMMARY} first."
+                f"The result '{named}' is recorded of {before.seeds} seeds where {row.seeds} "
+                f"would take its place: give as many, or delete its line in {SUMMARY} first."
             )
+        if (theirs := demos(before.command)) != (mine := demos(row.command)):
+            raise InputError(
+                f"The result '{named}' is recorded of {theirs} where {mine} would take its "
+                f"place: record in another folder, or delete its line in {SUMMARY} first."
+            )
+
+
+def demos(command: str) -> str:
+    """Whose demonstrations a recorded command learns from, in words."""
+    words = shlex.split(command)
+    given = {after for flag, after in pairwise(words) if flag == "--demos"}
+    given |= {word.partition("=")[2] for word in words if word.startswith("--demos=")}
+    return " and ".join(sorted(given)) or "the shipped demonstrations"
 
 
 def _check(row: Row) -> None:

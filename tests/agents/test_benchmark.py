@@ -22,8 +22,6 @@ def test_every_setting_is_a_run_of_its_own() -> None:
     benchmark = Benchmark(settings=(*SETTINGS, *ABLATIONS), seeds=(0, 1))
     benchmark.validate()
     configs = benchmark.configs
-    for config in configs:
-        config.validate()
     assert len({config.folder for config in configs}) == len(configs)
     made = {repr({**vars(config), "name": None, "seed": None}) for config in configs}
     assert len(made) == len(SETTINGS) + len(ABLATIONS)
@@ -39,10 +37,10 @@ def test_an_experiment_is_named_after_environment_and_demonstrations(env: str) -
 def test_an_experiment_of_another_length_is_another_one() -> None:
     usual = Benchmark(demos=Path("expert.npz"))
     assert replace(usual, steps=500).experiment == "gail-halfcheetah-1demo-500steps"
-    annealed = replace(usual, anneal=True)
+    annealed = replace(usual, anneal=True, settings=(*SETTINGS, *ABLATIONS))
     assert annealed.experiment == "gail-halfcheetah-1demo-anneal"
-    for config in annealed.configs:
-        config.validate()
+    annealed.validate()  # of each run, too: what has no PPO is not annealed
+    assert {c.generator for c in annealed.configs if c.anneal} == {"ppo"}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +50,7 @@ def test_an_experiment_of_another_length_is_another_one() -> None:
         ({"seeds": ()}, "The seeds are none"),
         ({"seeds": (1, 1)}, "The seeds are 1, 1"),
         ({"settings": ()}, "nothing to run"),
+        ({"settings": ("bc", "knn", "bc")}, "are bc, knn, bc: name each once"),
         ({"workers": 0}, "--workers is 0"),
     ],
 )

@@ -17,7 +17,7 @@ from agents.expert import ExpertConfig, acting, checkpoint, learner, resume, tra
 from envs.demos import check, load
 from envs.make import make_vec
 from km_rl.errors import InputError, NonFiniteError
-from km_rl.nn.weights import load_weights
+from km_rl.nn.weights import load_weights, save_weights
 from km_rl.rl.ring import Ring
 
 script = import_module("scripts.train_expert")
@@ -140,6 +140,21 @@ def test_demonstrations_are_of_the_policy_that_did_best(tmp_path: Path) -> None:
     acting(model).load_state_dict(state)
     seen = np.asarray(found.obs)[:-1]
     np.testing.assert_allclose(model.predict(seen, deterministic=True)[0], found.acts, atol=1e-5)
+
+
+def test_a_better_policy_stays_though_its_evaluation_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill between an evaluation and the next checkpoint."""
+    _at_update(60, lambda _: signal.raise_signal(signal.SIGINT), monkeypatch)
+    config = _config(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train_expert(config)
+    path = config.folder / "policy.safetensors"
+    save_weights(path, "SacActor", {"env": "x", "step": 9, "return": 1.0}, acting(learner(config)))
+    train_expert(config)
+    assert load_weights(path, "SacActor")[0]["step"] == 9
+    assert max(_evaluations(config.folder).values()) < 1.0
 
 
 def test_everything_that_learns_is_back_after_a_checkpoint(tmp_path: Path) -> None:

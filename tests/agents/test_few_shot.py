@@ -412,7 +412,7 @@ def test_an_episode_of_each_held_out_expert_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "demos.npz"
-    script.main(["--preset", "debug", "--demonstrations", str(path)])
+    script.main(["--preset", "debug", "--tasks", "8", "--demonstrations", str(path)])
     assert capsys.readouterr().out == f"{path}\n"
     episodes = load(path)
     case = load_family("pointnav", train=8, held_out=3).held_out[2]

@@ -143,6 +143,9 @@ def test_a_perceptron_that_pays_learns_when_it_is_shown_something(
     torch.manual_seed(0)
     model.observe(case.task.policies["half-trained"])
     assert not torch.equal(model(query), before) and counted.call_count == 4
+    before = model(query)
+    model.load_state_dict(Perceptron(2, 2, 16).state_dict(), strict=False)
+    assert not torch.equal(model(query), before) and counted.call_count == 5
 
 
 def test_pairs_are_carried_by_those_that_look_at_them_again() -> None:

@@ -34,10 +34,11 @@ def family() -> Family:
 def test_a_teacher_is_forgotten_and_two_are_merged(
     family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learn, paying = PPO.learn, []
+    learn, paying, asked = PPO.learn, [], []
 
     def watched(self: PPO, steps: int, observe: ObserveRollouts, **given: Any) -> PPO:
         paying.append(observe.net.model)
+        asked.append(steps)
         return learn(self, steps, observe, **given)
 
     monkeypatch.setattr(PPO, "learn", watched)
@@ -45,9 +46,12 @@ def test_a_teacher_is_forgotten_and_two_are_merged(
     teachers = Teachers(*(case.task.expert.take(torch.arange(9)) for case in family.held_out))
     assert taught(model, family, teachers, 4, 0, "forgotten").shape == (12, 50, 2)
     (one,) = {id(net): net for net in paying}.values()
-    assert isinstance(one, MetaDiscriminator) and len(paying) == 2
+    assert isinstance(one, MetaDiscriminator) and asked == [2048, 2048]
     for ours, theirs in zip(one.expert, _told(model, teachers), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+    monkeypatch.setattr(PPO, "learn", lambda _, steps, *__, **___: asked.append(steps))
+    taught(model, family, teachers, 4 * 2048 - 1, 0, "one")
+    assert asked[2:] == [2048, 2 * 2048]
     with pytest.raises(InputError, match="'none' is not one of"):
         taught(model, family, teachers, 4, 0, "none")
 

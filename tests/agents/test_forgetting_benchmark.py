@@ -16,10 +16,11 @@ import agents.forgetting_benchmark as benchmark
 from agents.config import GailConfig
 from agents.forgetting import ARMS
 from agents.gail import Build
+from agents.runs import read_runs
 from km_rl.results.summary import read
 
 script = import_module("scripts.forgetting")
-NAME = "gail-forgetting-pendulum-2good-4096steps"
+NAME = "gail-forgetting-pendulum-2good-4096steps-of-pendulum"
 MADE = {**FACTS, "hardware": "a machine", "commit": "0" * 40}
 
 
@@ -86,6 +87,7 @@ def test_what_has_ended_is_not_made_again_and_all_is_recorded(
         (["--good", "0"], "--good is 0"),
         (["--good", "3"], "holds 2"),
         (["--steps", "4000"], "at least two rounds, 4096 steps"),
+        (["--steps", "4000", "--env", "pendulum"], "at least two rounds, 4096 steps"),
         (["--seeds", "0", "0"], "The seeds are 0, 0"),
     ],
 )
@@ -108,4 +110,30 @@ def test_other_settings_are_refused_before_anything_is_made(
 def test_the_usual_experiment_has_the_short_name() -> None:
     assert benchmark.Forgetting().experiment == "gail-forgetting"
     assert benchmark.Forgetting(env="HalfCheetah-v4").experiment == "gail-forgetting"
+    of = benchmark.Forgetting(demos=Path("An expert_.npz")).experiment
+    assert of == "gail-forgetting-of-an-expert"
     assert benchmark.Forgetting(env="Hopper-v4", bad=1).experiment == "gail-forgetting-hopper-1bad"
+
+
+def test_fewer_seeds_take_no_curves_place(
+    made: list[tuple[str, int]],
+    flags: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script.main([*flags, "--seeds", "0", "1"])
+    kept = {path: path.read_bytes() for path in (tmp_path / "results").rglob("*.*")}
+    with pytest.raises(SystemExit) as stopped:
+        script.main([*flags, "--seeds", "2"])
+    assert stopped.value.code == 2 and "recorded of 2 seeds where 1" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (tmp_path / "results").rglob("*.*")} == kept
+
+
+def test_machines_and_commits_are_told_once(tmp_path: Path) -> None:
+    told = [("A + B", "c+d"), ("A", "c")]
+    folders = [
+        finished(tmp_path / y, 0, 1, facts={**MADE, "hardware": x, "commit": y}) for x, y in told
+    ]
+    runs = {"clean": read_runs(folders)}
+    assert benchmark._told(runs, "hardware", " + ") == "A + B"
+    assert benchmark._told(runs, "commit", "+") == "c+d"

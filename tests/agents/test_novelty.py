@@ -17,7 +17,7 @@ from km_rl.results.summary import read
 script = import_module("scripts.novelty")
 
 
-def _agent(path: Path, n: int, shift: float) -> Path:
+def _agent(path: Path, n: int, shift: float, env: str = "Pendulum-v1") -> Path:
     """Trajectories around a place of their own in Pendulum's spaces."""
     rng = np.random.default_rng(round(10 * shift))
     made = [
@@ -30,7 +30,7 @@ def _agent(path: Path, n: int, shift: float) -> Path:
         )
         for _ in range(n)
     ]
-    save(path, made, {"env": "Pendulum-v1", "command": "a test"})
+    save(path, made, {"env": env, "command": "a test"})
     return path
 
 
@@ -54,7 +54,8 @@ def test_the_script_records_what_it_prints(
     script.main(flags.split())
     (row,) = read(tmp_path)
     assert f"{row.value:.3f}" in capsys.readouterr().out
-    assert row[:3] == ("gail-novelty", f"1 demonstration, {RANDOM}", "auc")
+    name = "gail-novelty-pendulum-4every"
+    assert row[:3] == (name, f"1 demonstration, {RANDOM}", "auc")
     assert str(tmp_path) not in row.command.split("--record")[0]
 
 
@@ -80,3 +81,16 @@ def test_nothing_to_run_is_one_sentence(name: str, capsys: pytest.CaptureFixture
     told = capsys.readouterr().err
     assert stopped.value.code == 2 and "The seeds are none: give at least one" in told
     assert len(told.splitlines()) == 1
+
+
+def test_the_usual_experiment_has_the_short_name() -> None:
+    assert script.Args(demos=Path("a.npz"), env="HalfCheetah-v4").experiment == "gail-novelty"
+    assert script.Args().experiment == "gail-novelty-shipped"
+
+
+def test_demonstrations_of_another_environment_are_refused(tmp_path: Path) -> None:
+    ours = _agent(tmp_path / "ours.npz", 1 + EPISODES, 0.0)
+    theirs = _agent(tmp_path / "theirs.npz", 1 + EPISODES, 0.0, "CartPole-v1")
+    for expert, other in ((ours, theirs), (theirs, ours)):
+        with pytest.raises(InputError, match="holds demonstrations of CartPole-v1 where Pendulum"):
+            novelty("Pendulum", expert, {"x": other}, trajectories=1, every=1, seeds=(0,))

@@ -161,3 +161,35 @@ def test_a_width_of_codes_is_a_setting_where_codes_are_learned(tmp_path: Path) -
     assert one.given["code"] == 4 and "--code 4" in command(one)
     with pytest.raises(InputError, match="code"):
         record({"mixed": [one, other]}, "x", tmp_path / "results")
+
+
+def test_an_experiment_has_one_expert_in_one_environment(tmp_path: Path) -> None:
+    results, name = tmp_path / "results", "gail-pendulum-1demo"
+    record({"kanerva": _runs(tmp_path / "a", [10], demos=Path("a.npz"))}, name, results)
+    share = _summary(results, "kanerva")["share_of_expert"].value
+    others: list[dict[str, Any]] = [{"demos": Path("b.npz")}, {"demos": Path("a.npz"), "every": 5}]
+    for i, other in enumerate(others):
+        knn = _runs(tmp_path / f"b{i}", [1], discriminator="knn", **other)
+        with pytest.raises(InputError, match=r"--demos a.npz.*give runs of one expert"):
+            record({"knn": knn}, name, results)
+    apart = [
+        _runs(tmp_path / f"{x}", [1], i, facts={**MADE, "data": x}, demos=Path("a.npz"))
+        for i, x in enumerate("cd")
+    ]
+    with pytest.raises(InputError, match="learned from different pairs"):
+        record({"kanerva": [run for runs in apart for run in runs]}, name, results)
+    facts = {**MADE, "expert_return": 5000.0}
+    knn = _runs(tmp_path / "e", [1], facts=facts, discriminator="knn", demos=Path("a.npz"))
+    record({"knn": knn}, name, results)
+    assert _summary(results, "kanerva")["share_of_expert"].value == share
+    assert _summary(results, "knn")["share_of_expert"].value == pytest.approx(201 / 5200, abs=1e-6)
+
+
+def test_curves_without_a_line_in_the_summary_are_told_of(tmp_path: Path) -> None:
+    results, name = tmp_path / "results", "gail-pendulum-1demo"
+    record({"kanerva": _runs(tmp_path / "a", [10])}, name, results)
+    (results / "summary.csv").unlink()
+    knn = _runs(tmp_path / "b", [1], discriminator="knn")
+    with pytest.raises(InputError, match=r"kanerva.csv' has no line .*or delete it"):
+        record({"knn": knn}, name, results)
+    assert not (results / name / "knn.csv").exists()

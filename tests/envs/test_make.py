@@ -197,6 +197,36 @@ def test_steps_beyond_the_environments_own_limit() -> None:
     assert done == [False] * 202 + [True]
 
 
+class Counting(gym.Env):
+    """Pays a whole number for each step, and never ends."""
+
+    def __init__(self, space: gym.Space | None = None, **_: Any) -> None:
+        self.observation_space = space or gym.spaces.Discrete(3)
+        self.action_space = gym.spaces.Discrete(2)
+
+    def reset(self, **given: Any) -> tuple[int, dict[str, Any]]:
+        super().reset(**given)
+        return 0, {}
+
+    def step(self, action: int) -> tuple[int, int, bool, bool, dict[str, Any]]:
+        return action, 1, False, False, {}
+
+
+def test_whole_numbers_are_paid_as_floats_and_every_episode_ends(register: Any) -> None:
+    register("Counting-v0", Counting, max_episode_steps=None)
+    venv = make_vec("Counting", 1, 0)
+    until = rollout.make_sample_until(min_episodes=1)
+    (found,) = rollout.rollout(None, venv, until, np.random.default_rng(0))
+    assert len(found) == make.ENDLESS and found.rews.dtype.kind == "f"
+
+
+def test_what_is_no_vector_is_refused(register: Any) -> None:
+    pair = gym.spaces.Tuple([gym.spaces.Discrete(3), gym.spaces.Discrete(2)])
+    register("Pairs-v0", partial(Counting, pair))
+    with pytest.raises(InputError, match=r"observations of Pairs-v0 are Tuple.* wrap it"):
+        make_vec("Pairs", 1, 0)
+
+
 @pytest.mark.parametrize(("arguments", "told"), [((0, 0), "n_envs is 0"), ((-1, 0), "n_envs is")])
 def test_sizes_below_one_are_refused(arguments: tuple[int, int], told: str) -> None:
     with pytest.raises(InputError, match=told):

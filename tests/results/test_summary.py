@@ -375,6 +375,27 @@ def test_fewer_seeds_do_not_take_the_place_of_more(tmp_path: Path) -> None:
     assert [row.value for row in read(tmp_path)] == [2.0]
 
 
+def test_other_demonstrations_do_not_take_the_place_of_those_recorded(tmp_path: Path) -> None:
+    record([ROW._replace(command="python x --demos a.npz --seed 0")], tmp_path)
+    for other, told in (("--demos=b.npz", "b.npz"), ("--seed 0", "the shipped demonstrations")):
+        with pytest.raises(InputError, match=rf"ratio' is recorded of a.npz where {told} would"):
+            record([ROW._replace(command=f"python x {other}")], tmp_path)
+    record([ROW._replace(command="python x --demos=a.npz --seed 0 1", value=2.0)], tmp_path)
+    assert [row.value for row in read(tmp_path)] == [2.0]
+
+
+def test_a_run_of_which_less_is_known_takes_no_other_s_place(runs: list[Path]) -> None:
+    vae, other = runs[0], runs[2]
+    thorough = {"experiments": {"repair": [["blank block", None, "error@1", 3.0]]}}
+    evaluated(vae, [{**entry(vae.name, 100.0), **thorough}])
+    recorded([vae])
+    evaluated(vae, [entry(vae.name, 110.0)])
+    with pytest.raises(InputError, match=r"repair are recorded, too: run `python .*vae-0` first"):
+        recorded([vae])
+    evaluated(other, [entry(other.name, 100.0)])
+    assert recorded([other])["vae", "bound_nats"].value == 100
+
+
 def test_an_experiment_is_made_in_several_sittings(runs: list[Path], tmp_path: Path) -> None:
     """The same whether all seeds are given at once or one after the other, in any order."""
     experiments = {"writes": [["", None, "nats", 3.0], ["a", 4.0, "nats", 0.5]]}
@@ -770,6 +791,7 @@ def test_a_command_names_no_folder_of_this_machine() -> None:
     told = "python scripts/novelty.py --data-dir DIR --seeds 2 --demos e.npz --x=y.npz "
     told += "--record results"
     assert command_of("novelty", ["--record=/f/results"]).endswith("novelty.py --record=results")
+    assert command_of("novelty", ["--record", "."]).endswith("novelty.py --record .")
     assert command_of("novelty", given) == told
 
 
