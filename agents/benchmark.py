@@ -160,7 +160,9 @@ def run(benchmark: Benchmark, tell: Callable[[str], None] = print) -> list[Path]
         InputError: as `agents.gail.imitate`, of the first run that fails; the others end first.
     """
     benchmark.validate()
-    load_task(benchmark.configs[0].resolved())  # refuse bad input once, before any process starts
+    adversarial = (c for c in benchmark.configs if c.algorithm != "bc")  # which refuses more
+    first = next(adversarial, benchmark.configs[0])
+    load_task(first.resolved())  # refuse bad input once, before any process starts
     ended = side_by_side(_imitate, benchmark.configs, benchmark.workers)
     for done, config in enumerate(ended, start=1):
         tell(f"{done} of {len(benchmark.configs)}: {config.folder}")

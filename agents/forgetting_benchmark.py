@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -109,8 +108,7 @@ class Forgetting:
         for name in ("good", "bad", "steps"):
             value = getattr(self, name)
             words += [] if value == getattr(Forgetting, name) else [f"{value}{name}"]
-        words += [f"of-{self.demos.stem}"] if self.demos else []
-        return re.sub("[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")
+        return "-".join([*words, "shipped"] if self.demos is None else words)
 
     def learn(self, one: tuple[str, int]) -> None:
         """Make the run of an arm and a seed, from where it stands."""

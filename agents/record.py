@@ -44,13 +44,13 @@ from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import png
 from km_rl.results.spread import Estimate, mean, probability_of_improvement, spread
-from km_rl.results.summary import Row, check_name, read, span
+from km_rl.results.summary import Row, check_name, given, read, span
 from km_rl.results.summary import record as record_rows
 
 COLUMNS = ("step", "metric", "value", "seed")
 MEMORY = "kanerva"
 FIGURE = "returns.png"
-TASK = re.compile(r"--(?:env|demos|trajectories|every) \S+")
+TASK = ("--env", "--demos", "--trajectories", "--every")
 """What a recorded command says of what is learned from, and where."""
 PLACED = re.compile(" --(?:run-dir|seed) ")
 """What a recorded command says after what makes its runs."""
@@ -140,7 +140,10 @@ def _check_alike(group: Sequence[Imitation], before: Row | None) -> None:
 def _check_one_task(runs: Sequence[Imitation], before: Sequence[Row]) -> None:
     """Refuse runs that learn from other demonstrations than the others, or elsewhere."""
     commands = [*map(command, runs), *(row.command for row in before)]
-    tasks = dict.fromkeys(" ".join(TASK.findall(told)) for told in commands)
+    tasks = dict.fromkeys(
+        shlex.join([x for flag in TASK for value in given(told, flag) for x in (flag, value)])
+        for told in commands
+    )
     if len(tasks) > 1:
         told = "' and '".join(tasks)
         raise InputError(
@@ -241,7 +244,7 @@ def _rows(
         values["training_seconds"] = _plain(min(_last(said, "training_seconds")))
         if setting in runs and expert is not None and expert > random:
             values["share_of_expert"] = _plain((found.mean.value - random) / (expert - random))
-        elif setting in shares:  # as it was: these runs' expert is not its own
+        elif setting not in runs and setting in shares:  # of runs that are not here
             values["share_of_expert"] = _plain(shares[setting])
         if memory and setting != MEMORY:
             better = probability_of_improvement(memory, returns)

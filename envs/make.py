@@ -54,7 +54,7 @@ KNOWN = {
 SPACES = (Box, Discrete, MultiBinary, MultiDiscrete)
 """Of observations and actions, that agents here can take."""
 ENDLESS = 1000
-"""Steps of an episode where nothing else ends it."""
+"""The most steps of an episode where the environment has no limit, though it may end later."""
 
 
 def env_id(name: str) -> str:

@@ -6,6 +6,7 @@ python scripts/novelty.py --demos FILE.npz --others envs/demonstrations/halfchee
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ class Args:
     def experiment(self) -> str:
         """Its name in the results: what is not as in the usual experiment is told."""
         env, usual = (family(name.split("/")[-1]).lower() for name in (self.env, Args.env))
+        env = re.sub("[^a-z0-9]+", "-", env)
         name = "gail-novelty" if env == usual else f"gail-novelty-{env}"
         name += "" if self.every == Args.every else f"-{self.every}every"
         return name if self.demos else f"{name}-shipped"

@@ -64,6 +64,8 @@ def test_all_memories_are_compared(tmp_path: Path) -> None:
     folders = ("--run-dir", tmp_path / "runs", "--folder", tmp_path)
     told = run("retrieval.py", "--preset", "debug", "--seeds", 1, *folders)
     assert "error_percent_strokes" in told and "write_us@20" in told
+    experiments = {line.split()[0] for line in told.splitlines() if line.startswith("retrieval")}
+    assert experiments == {f"retrieval-{x}" for x in ("facts", "strokes", "strokes-cost")}
     assert told.splitlines()[-1] == str(tmp_path / "retrieval-strokes" / "retrieval.png")
 
 

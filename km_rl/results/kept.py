@@ -112,7 +112,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def write_kept(place: Path, settings: Mapping[str, Sequence[Scored]]) -> list[Path]:
     """Write the files of all runs but the figures; returns their paths.
 
-    Lines of curves and exhibits that are of none of these runs stay.
+    Lines of curves and exhibits that are of none of these runs stay; of these, what they do not
+    have themselves goes.
 
     Raises:
         InputError: the folder cannot be read or written.
@@ -124,10 +125,12 @@ def write_kept(place: Path, settings: Mapping[str, Sequence[Scored]]) -> list[Pa
         old = _rows(place / f"{file_name(setting)}.csv")
         lines[setting] = [[*row.values()] for row in old if (setting, row["seed"]) not in those]
     shown: dict[str, list[list[str]]] = {}
-    for exhibit in dict.fromkeys(name for one in every for name in one.experiments):
-        old = _rows(place / f"{exhibit}.csv")
+    mine = dict.fromkeys(name for one in every for name in one.experiments)
+    for exhibit in mine | dict.fromkeys(path.stem for path in sorted(place.glob("*.csv"))):
+        old = [row for row in _rows(place / f"{exhibit}.csv") if row.keys() == set(EXHIBIT)]
         others = [row for row in old if (row["setting"], row["seed"]) not in those]
-        shown[exhibit] = [[*row.values()] for row in others]
+        if old or exhibit in mine:
+            shown[exhibit] = [[*row.values()] for row in others]
     for one in every:
         for step, metric, value in one.curves:
             line = [str(step), metric, number(round(value, 4)), str(one.seed)]

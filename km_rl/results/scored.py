@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from km_rl.core.episodic import EpisodicModel
 from km_rl.errors import InputError
+from km_rl.evaluate.csv_file import number
 from km_rl.evaluate.evaluation import ABLATIONS, EVALUATION
 from km_rl.evaluate.exhibit import Measured
 from km_rl.evaluate.runs import MODELS, VARIED, Metrics, Run, variant
@@ -112,9 +113,10 @@ def by_setting(
     others = [one for one in recorded if (one.setting, one.seed) not in given]
     _check_alike([*others, *made])
     found = zip(made, _numbers(runs, ablations), strict=True)
-    mine = [one._replace(**numbers._asdict()) for one, numbers in found]
-    _check_experiments(mine, recorded)
-    every = mine + others
+    every = [
+        *(_with_known(one._replace(**numbers._asdict()), recorded) for one, numbers in found),
+        *others,
+    ]
     _check_test_sets(every)
     settings: dict[str, list[Scored]] = {}
     for one in sorted(every, key=_order):
@@ -158,6 +160,11 @@ def logged(metrics: Sequence[Metrics]) -> list[Logged]:
     return found
 
 
+def rounded(curves: Sequence[Logged]) -> list[Logged]:
+    """As they are kept."""
+    return [(step, name, float(number(round(value, 4)))) for step, name, value in curves]
+
+
 def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """At most `MOST_STEPS` of the points, evenly apart, with the first and the last."""
     if len(points) <= MOST_STEPS:
@@ -178,16 +185,17 @@ def _check_test_sets(every: Sequence[Scored]) -> None:
         )
 
 
-def _check_experiments(mine: Sequence[Scored], recorded: Sequence[Scored]) -> None:
-    """Refuse a run in the place of one of which more is known, so that nothing stale stays."""
-    before = {(one.setting, one.seed): one for one in recorded}
-    for one in mine:
-        known = before.get((one.setting, one.seed), one).experiments
-        if missing := [name for name in known if name not in one.experiments]:
-            raise InputError(
-                f"'{one.told}' would take the place of a run of which {', '.join(missing)} are "
-                f"recorded, too: run `python scripts/evaluate.py {one.told}` first."
-            )
+def _with_known(one: Scored, recorded: Sequence[Scored]) -> Scored:
+    """With what is recorded of the very same training in experiments that it lacks here.
+
+    Runs are evaluated together with others now, and then as ablations or alone, where fewer
+    experiments are made.
+    """
+    for known in recorded:
+        if (known.setting, known.seed) == (one.setting, one.seed):
+            if known.curves == rounded(one.curves):
+                return one._replace(experiments={**known.experiments, **one.experiments})
+    return one
 
 
 def _check_seeds(scored: Sequence[Scored]) -> None:

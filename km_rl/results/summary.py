@@ -182,19 +182,25 @@ def check(new: Iterable[Row], known: Iterable[Row]) -> None:
                 f"The result '{named}' is recorded of {before.seeds} seeds where {row.seeds} "
                 f"would take its place: give as many, or delete its line in {SUMMARY} first."
             )
-        if (theirs := demos(before.command)) != (mine := demos(row.command)):
+        theirs, mine = (_demos(one.command) for one in (before, row))
+        if theirs != mine:
             raise InputError(
                 f"The result '{named}' is recorded of {theirs} where {mine} would take its "
                 f"place: record in another folder, or delete its line in {SUMMARY} first."
             )
 
 
-def demos(command: str) -> str:
+def _demos(command: str) -> str:
     """Whose demonstrations a recorded command learns from, in words."""
+    return " and ".join(given(command, "--demos")) or "the shipped demonstrations"
+
+
+def given(command: str, flag: str) -> list[str]:
+    """What a recorded command, or several of them, gives for a flag."""
     words = shlex.split(command)
-    given = {after for flag, after in pairwise(words) if flag == "--demos"}
-    given |= {word.partition("=")[2] for word in words if word.startswith("--demos=")}
-    return " and ".join(sorted(given)) or "the shipped demonstrations"
+    found = {after for word, after in pairwise(words) if word == flag}
+    found |= {word.partition("=")[2] for word in words if word.startswith(f"{flag}=")}
+    return sorted(found)
 
 
 def _check(row: Row) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from agents.runs import read_runs
 from km_rl.results.summary import read
 
 script = import_module("scripts.forgetting")
-NAME = "gail-forgetting-pendulum-2good-4096steps-of-pendulum"
+NAME = "gail-forgetting-pendulum-2good-4096steps"
 MADE = {**FACTS, "hardware": "a machine", "commit": "0" * 40}
 
 
@@ -108,11 +109,11 @@ def test_other_settings_are_refused_before_anything_is_made(
 
 
 def test_the_usual_experiment_has_the_short_name() -> None:
-    assert benchmark.Forgetting().experiment == "gail-forgetting"
-    assert benchmark.Forgetting(env="HalfCheetah-v4").experiment == "gail-forgetting"
-    of = benchmark.Forgetting(demos=Path("An expert_.npz")).experiment
-    assert of == "gail-forgetting-of-an-expert"
-    assert benchmark.Forgetting(env="Hopper-v4", bad=1).experiment == "gail-forgetting-hopper-1bad"
+    given = benchmark.Forgetting(demos=Path("expert.npz"))
+    assert given.experiment == "gail-forgetting"
+    assert replace(given, env="HalfCheetah-v4").experiment == "gail-forgetting"
+    assert replace(given, env="Hopper-v4", bad=1).experiment == "gail-forgetting-hopper-1bad"
+    assert benchmark.Forgetting().experiment == "gail-forgetting-shipped"
 
 
 def test_fewer_seeds_take_no_curves_place(

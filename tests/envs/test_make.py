@@ -214,10 +214,12 @@ class Counting(gym.Env):
 
 def test_whole_numbers_are_paid_as_floats_and_every_episode_ends(register: Any) -> None:
     register("Counting-v0", Counting, max_episode_steps=None)
-    venv = make_vec("Counting", 1, 0)
+    (env,) = make_vec("Counting", 1, 0).envs
+    assert env.spec and env.spec.max_episode_steps == make.ENDLESS
+    venv = make_vec("Counting", 1, 0, max_steps=5)
     until = rollout.make_sample_until(min_episodes=1)
     (found,) = rollout.rollout(None, venv, until, np.random.default_rng(0))
-    assert len(found) == make.ENDLESS and found.rews.dtype.kind == "f"
+    assert len(found) == 5 and found.rews.dtype.kind == "f"
 
 
 def test_what_is_no_vector_is_refused(register: Any) -> None:
