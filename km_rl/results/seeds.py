@@ -222,8 +222,8 @@ def summary(experiment: str, settings: Mapping[str, Sequence[Scored]]) -> list[R
             if values := [one.numbers[metric] for one in group]:
                 by = made if group is scored else provenance(group, place)
                 rows.append(Row(experiment, setting, metric, *mean(values), len(values), *by))
-        hardware, command, commit = made
-        made = (hardware, f"{command} && {evaluation(scored, place)}", commit)
+        hardware, _, commit = made
+        made = (hardware, experiments(experiment, settings, setting), commit)
         for exhibit, series, metric, values in over_seeds([one.experiments for one in scored]):
             names = (f"{experiment}-{exhibit}", ", ".join(filter(None, (setting, series))), metric)
             rows.append(Row(*names, *mean(values), len(values), *made))
@@ -287,11 +287,25 @@ def provenance(scored: Sequence[Scored], place: str = "runs") -> tuple[str, str,
     return hardware, _command(scored, place), commit
 
 
-def evaluation(scored: Sequence[Scored], place: str = "runs") -> str:
-    """The command of the experiments on each of these runs, in the folders that theirs makes."""
-    folder = f"{place}/{_usual_name(scored[0])}-{span([one.seed for one in scored])}"
+def experiments(experiment: str, settings: Mapping[str, Sequence[Scored]], setting: str) -> str:
+    """The commands that train these runs and make the experiments on each.
+
+    Where a machine was trained on KL(M), a VAE is evaluated beside that of its seed, without which
+    the experiment on KL(M) would be missing.
+    """
+    scored = settings[setting]
+    seeds = {one.seed for one in scored}
+    beside = [one for one in settings.get("km", ()) if one.seed in seeds]
+    counted = not scored[0].remembers and any(x.config.get("memory_kl_weight") for x in beside)
+    compared = {"km": beside, setting: scored} if counted else {setting: scored}
+    commands, folders = [], []
+    for name, group in compared.items():
+        place = place_of(experiment, name, group)
+        commands.append(_command(group, place))
+        folders.append(f"{place}/{_usual_name(group[0])}-{span([one.seed for one in group])}")
     limit = [] if scored[0].limit is None else ["--limit", str(scored[0].limit)]
-    return shlex.join(["python", "scripts/evaluate.py", folder, *limit])
+    commands.append(shlex.join(["python", "scripts/evaluate.py", *folders, *limit]))
+    return " && ".join(commands)
 
 
 def _usual_name(one: Scored) -> str:

@@ -404,6 +404,25 @@ def test_what_is_known_of_a_training_stays_and_of_other_weights_goes(runs: list[
     assert (line["seed"], line["value"]) == ("1", "1")
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_vae_is_evaluated_beside_a_machine_that_paid_for_its_memory(
+    tmp_path: Path, weight: float
+) -> None:
+    thorough = {"experiments": {"related": [["", None, "nats@1", 3.0]]}}
+    km, vae = (
+        trained(tmp_path, kind, 4, memory_kl_weight=weight * (kind == "km"))
+        for kind in ("km", "vae")
+    )
+    evaluated(km, [{**entry(x.name, 60.0), **thorough} for x in (km, vae)])
+    rows = recorded([km, vae], experiment="strokes-full-bound")
+    told = rows["vae", "nats@1"].command.split(" && ")
+    both = "runs/strokes-km-4 runs/strokes-vae-4" if weight else "runs/strokes-vae-4"
+    assert told[-1] == f"python scripts/evaluate.py {both}"
+    assert len(told) == (3 if weight else 2) and "--model vae" in told[-2]
+    alone = rows["km", "nats@1"].command
+    assert alone.endswith("evaluate.py runs/strokes-km-4") and alone.count(" && ") == 1
+
+
 def test_an_experiment_is_made_in_several_sittings(runs: list[Path], tmp_path: Path) -> None:
     """The same whether all seeds are given at once or one after the other, in any order."""
     experiments = {"writes": [["", None, "nats", 3.0], ["a", 4.0, "nats", 0.5]]}
