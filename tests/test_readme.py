@@ -1,7 +1,8 @@
-"""The README's two blocks run as they stand, and no page has a dead link."""
+"""The pages' blocks of Python run as they stand, and no page has a dead link."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MACHINE, IMITATION = re.findall(
-    r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+MACHINE, IMITATION, OWN_IMAGES = (
+    block
+    for page in ("README.md", "docs/generative.md")
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
 )
 
 
@@ -20,6 +23,20 @@ def test_the_machine_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out.endswith("with the memory's KL\n")
     samples = names["samples"]
     assert tuple(samples.shape) == (6, 2, 12, 1, 28, 28)  # type: ignore[attr-defined]
+
+
+def test_own_images_are_trained_on_and_the_same_lines_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    short = OWN_IMAGES.replace("steps=2000", "steps=2, warmup_steps=1, address_kl_warmup_steps=1")
+    assert short != OWN_IMAGES
+    for _ in range(2):
+        names: dict[str, Any] = {}
+        exec(short, names)
+        assert names["machine"].kind == "km"
+    last = (tmp_path / "runs" / "mine" / "metrics.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["step"] == 2
 
 
 def test_the_imitation_runs_but_shorter_and_resumes(
