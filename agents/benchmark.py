@@ -18,7 +18,7 @@ from agents.gail import imitate
 from agents.record import record
 from agents.runs import read_runs
 from agents.task import load_task
-from envs.make import family
+from envs.make import bare
 from km_rl.errors import InputError, check_seeds
 from km_rl.side_by_side import side_by_side
 from km_rl.train.recipe import at_least
@@ -107,8 +107,7 @@ class Benchmark:
     @property
     def experiment(self) -> str:
         """Its name in the results: what is not as in the usual benchmark is told."""
-        env = family(self.env.split("/")[-1]).lower()
-        name = f"gail-{env}-{self.trajectories}demo"
+        name = f"gail-{bare(self.env)}-{self.trajectories}demo"
         name += "-shipped" if self.demos is None else ""
         name += "" if self.steps == Benchmark.steps else f"-{self.steps}steps"
         return f"{name}-anneal" if self.anneal else name

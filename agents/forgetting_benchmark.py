@@ -31,7 +31,7 @@ from agents.generator import ppo_settings
 from agents.record import COLUMNS
 from agents.runs import Curve, Imitation, read_runs
 from agents.task import load_task
-from envs.make import env_id, family
+from envs.make import bare, env_id
 from km_rl.errors import InputError, check_seeds, written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import png
@@ -103,8 +103,8 @@ class Forgetting:
     @property
     def experiment(self) -> str:
         """Its name in the results: what is not as in the usual experiment is told."""
-        env, usual = (family(name.split("/")[-1]).lower() for name in (self.env, Forgetting.env))
-        words = ["gail-forgetting"] if env == usual else ["gail-forgetting", env]
+        env = bare(self.env)
+        words = ["gail-forgetting", *([] if env == bare(Forgetting.env) else [env])]
         for name in ("good", "bad", "steps"):
             value = getattr(self, name)
             words += [] if value == getattr(Forgetting, name) else [f"{value}{name}"]

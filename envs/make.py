@@ -123,6 +123,11 @@ def family(name: str) -> str:
     return re.sub(r"-v\d+$", "", name)
 
 
+def bare(name: str) -> str:
+    """As experiments are called after it: "seals/HalfCheetah-v1" is "halfcheetah"."""
+    return re.sub("[^a-z0-9]+", "-", family(name.split("/")[-1]).lower())
+
+
 def _known(name: str) -> Known | None:
     return next((known for key, known in KNOWN.items() if key.lower() == name.lower()), None)
 

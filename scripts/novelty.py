@@ -6,7 +6,6 @@ python scripts/novelty.py --demos FILE.npz --others envs/demonstrations/halfchee
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import tyro
 
 from agents.novelty import novelty
 from envs.demos import shipped
-from envs.make import family
+from envs.make import bare
 from km_rl.errors import InputError, check_seeds, exit_on_input_error
 from km_rl.results.spread import mean
 from km_rl.results.summary import Row, command_of, record
@@ -45,11 +44,10 @@ class Args:
     @property
     def experiment(self) -> str:
         """Its name in the results: what is not as in the usual experiment is told."""
-        env, usual = (family(name.split("/")[-1]).lower() for name in (self.env, Args.env))
-        env = re.sub("[^a-z0-9]+", "-", env)
-        name = "gail-novelty" if env == usual else f"gail-novelty-{env}"
-        name += "" if self.every == Args.every else f"-{self.every}every"
-        return name if self.demos else f"{name}-shipped"
+        env = bare(self.env)
+        words = ["gail-novelty", *([] if env == bare(Args.env) else [env])]
+        words += [] if self.every == Args.every else [f"{self.every}every"]
+        return "-".join([*words, "shipped"] if self.demos is None else words)
 
 
 @exit_on_input_error()

@@ -25,7 +25,7 @@ from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.exhibit import Point
 from km_rl.evaluate.report import PICTURES
 from km_rl.evaluate.runs import ADDED
-from km_rl.results.scored import Logged, Scored
+from km_rl.results.scored import Logged, Scored, rounded
 
 RUNS = "runs.jsonl"
 CURVE = ("step", "metric", "value", "seed")
@@ -132,9 +132,8 @@ def write_kept(place: Path, settings: Mapping[str, Sequence[Scored]]) -> list[Pa
         if old or exhibit in mine:
             shown[exhibit] = [[*row.values()] for row in others]
     for one in every:
-        for step, metric, value in one.curves:
-            line = [str(step), metric, number(round(value, 4)), str(one.seed)]
-            lines[one.setting].append(line)
+        for step, metric, value in rounded(one.curves):
+            lines[one.setting].append([str(step), metric, number(value), str(one.seed)])
         for exhibit, points in one.experiments.items():
             shown[exhibit] += [_cells(one, *point) for point in points]
     written = [write_csv(place / f"{file_name(s)}.csv", CURVE, rows) for s, rows in lines.items()]

@@ -134,6 +134,21 @@ BY_CLASSES = {
 }
 """The columns of full bounds by classes in an episode: whose they are, first those of the models
 that were trained, and their metrics."""
+WEIGHTS = {
+    "1": "km",
+    "0.1": "km, memory_kl_weight=0.1",
+    "0": "km, memory_kl_weight=0.0, sample_memory=False",
+}
+BY_WEIGHT = {
+    f"{told} at {weight}": (setting, metric)
+    for told, metric in (
+        ("stored", "kl_memory_nats"),
+        ("bound", "bound_nats"),
+        ("counted", FULL),
+    )
+    for weight, setting in WEIGHTS.items()
+}
+"""The same by the weight of KL(M) that machines were trained with."""
 RETURNS = {
     "return": "return",
     "IQM": "return_iqm",

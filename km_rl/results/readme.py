@@ -3,7 +3,8 @@
 ``<!-- results: EXPERIMENT -->`` opens a table and ``<!-- /results -->`` closes it; whatever stands
 between them is replaced. ``<!-- results: EXPERIMENT of SETTING; SETTING -->`` has no others, and
 ``<!-- results: DATA-by-classes -->`` has the full bounds of `full_bound`, a row for each number of
-classes.
+classes, and ``<!-- results: DATA-by-weight -->`` what the machine stores there by the weight of
+KL(M).
 Under each table stands what produced it: seeds and, folded up, hardware, commits and commands.
 """
 
@@ -20,7 +21,7 @@ from types import MappingProxyType
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
 from km_rl.results.full_bound import NAME, spoken
-from km_rl.results.layouts import BY_CLASSES, LABELS, NOTES, RETURNS, Pivot, pivot_of
+from km_rl.results.layouts import BY_CLASSES, BY_WEIGHT, LABELS, NOTES, RETURNS, Pivot, pivot_of
 from km_rl.results.spread import FEWEST
 from km_rl.results.summary import Row, told_once
 
@@ -28,8 +29,8 @@ OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(
     r"<!-- results: ((\S+)(?: of ([^\n]+?))?) -->(?:(?!<!-- results: ).)*?<!-- /results -->", re.S
 )
-BY = "-by-classes"
-"""Ends the marker of `_by_classes`."""
+BY = {"-by-classes": BY_CLASSES, "-by-weight": BY_WEIGHT}
+"""What ends a marker of `_by_classes`, and the columns."""
 FOLDED = """<details><summary>{}</summary>
 
 {}```sh
@@ -75,7 +76,8 @@ def with_tables(text: str, rows: Sequence[Row]) -> str:
 
 
 def _block(marker: str, experiment: str, settings: str | None, rows: Sequence[Row]) -> str:
-    data = experiment.removesuffix(BY) if experiment.endswith(BY) else None
+    by = next((end for end in BY if experiment.endswith(end)), None)
+    data = experiment.removesuffix(by) if by else None
     shown = [
         row for row in rows if row.experiment == experiment or _is_full_bound(row.experiment, data)
     ]
@@ -87,8 +89,13 @@ def _block(marker: str, experiment: str, settings: str | None, rows: Sequence[Ro
         )
     if settings is not None:
         shown = _of(settings.split("; "), shown)
-    body = (_by_classes if data else _form(shown))(shown)
+    body = _by_classes(shown, BY[by]) if by else _form(shown)(shown)
     return "\n\n".join([OPEN.format(marker), *body, CLOSE])
+
+
+def _label(setting: str) -> str:
+    """As tables call it."""
+    return LABELS.get(setting, setting)
 
 
 def _is_full_bound(experiment: str, data: str | None) -> bool:
@@ -97,21 +104,31 @@ def _is_full_bound(experiment: str, data: str | None) -> bool:
     return named is not None and named["data"] == data
 
 
-def _by_classes(rows: Sequence[Row]) -> list[str]:
-    """A row for each number of classes: the full bounds, and what produced them."""
+def _by_classes(rows: Sequence[Row], columns: Mapping[str, tuple[str, str]]) -> list[str]:
+    """A row for each number of classes: settings' metrics, and what produced them."""
     by_name = {row[:3]: row for row in rows}
     cells, told = [], []
     for experiment in sorted({row.experiment for row in rows}, key=_order):
-        found = [by_name.get((experiment, *whose)) for whose in BY_CLASSES.values()]
+        found = [by_name.get((experiment, *whose)) for whose in columns.values()]
         named = NAME.fullmatch(experiment)
         assert named is not None, "one of the full bounds"
-        of, trained = spoken(named["classes"]), [row for row in found[:2] if row]
+        of = spoken(named["classes"])
+        trained = _one_of_each_model(found)
         seeds = ", ".join(str(row.seeds) for row in trained)
         cells.append([of, *(_value(row, 1) for row in found), seeds])
-        told += [row._replace(setting=f"{LABELS[row.setting]} of {of}") for row in trained]
-    head = ["in an episode", *BY_CLASSES, "seeds"]
-    units = "Full bounds, nats per image of test images, lower is better."
-    return [table(head, cells, words=1), f"{units} {_provenance(told)}"]
+        told += [row._replace(setting=f"{_label(row.setting)} of {of}") for row in trained]
+    head = ["in an episode", *columns, "seeds"]
+    said = ["Nats per image of test images, lower is better.", *_intervals(told)]
+    return [table(head, cells, words=1), " ".join(said), _made_by(told)]
+
+
+def _one_of_each_model(rows: Sequence[Row | None]) -> list[Row]:
+    """The first row of each setting that was trained, and is not one beside another."""
+    trained: dict[str, Row] = {}
+    for row in rows:
+        if row is not None and "-under-" not in row.setting:
+            trained.setdefault(row.setting, row)
+    return list(trained.values())
 
 
 def _of(settings: Sequence[str], rows: Sequence[Row]) -> list[Row]:
@@ -187,7 +204,7 @@ def _bounds(rows: Sequence[Row]) -> list[str]:
     by_name = {(row.setting, row.metric): row for row in rows}
     shown = columns(row.metric for row in rows)
     cells = [
-        [LABELS.get(setting, setting)]
+        [_label(setting)]
         + [_value(by_name.get((setting, metric)), _decimals(metric)) for metric in shown.values()]
         for setting in settings
     ]
@@ -219,7 +236,7 @@ def _pivot(rows: Sequence[Row], pivot: Pivot) -> list[str]:
     told = [row for row in rows if row.metric in pivot.columns.values() and _tells(row)]
     by_name = {(row.setting, row.metric): row for row in told}
     cells = [
-        [LABELS.get(setting, setting)]
+        [_label(setting)]
         + [_value(by_name.get((setting, name)), pivot.decimals) for name in pivot.columns.values()]
         for setting in sorted({row.setting for row in told}, key=_order)
     ]
@@ -277,18 +294,28 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str
 
 
 def _provenance(rows: Sequence[Row], names: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Seeds and, folded up, hardware, commits and commands; of each setting where they differ.
+    """Seeds and `_made_by`; of each setting where they differ.
 
     Where those of a setting's metrics differ, their ``names`` are told too.
     """
+    seeds = _alike(rows, names, lambda row: (_seeds(row),), lambda some: _seeds(some[0]))
+    return " ".join([*_intervals(rows), *seeds]) + f"\n\n{_made_by(rows, names)}"
+
+
+def _intervals(rows: Sequence[Row]) -> list[str]:
+    """What signs stand for in a table of these."""
     told = []
     if any(row.low is not None and not row.metric.startswith("return") for row in rows):
         told.append("± is half the 95% interval over seeds (Student's t).")
     if any(_is_cut(row) for row in rows):
         told.append("[ ] is that interval, cut at 0 or 1.")
-    told += _alike(rows, names, lambda row: (_seeds(row),), lambda some: _seeds(some[0]))
+    return told
+
+
+def _made_by(rows: Sequence[Row], names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Hardware, commits and commands, folded up."""
     made = _alike(rows, names, lambda row: (_seeds(row), row.hardware), _made)
-    return f"{' '.join(told)}\n\n{folded([row.command for row in rows], made)}"
+    return folded([row.command for row in rows], made)
 
 
 def _alike(
@@ -300,7 +327,7 @@ def _alike(
     """A sentence of those settings, or of those of their metrics, of which the same is to tell."""
     groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault((LABELS.get(row.setting, row.setting), *by(row)), []).append(row)
+        groups.setdefault((_label(row.setting), *by(row)), []).append(row)
     of_label = Counter(label for label, *_ in groups)
     told: dict[str, list[str]] = {}
     for (label, *_), some in groups.items():

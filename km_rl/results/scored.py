@@ -192,9 +192,9 @@ def _with_known(one: Scored, recorded: Sequence[Scored]) -> Scored:
     experiments are made.
     """
     for known in recorded:
-        if (known.setting, known.seed) == (one.setting, one.seed):
-            if known.curves == rounded(one.curves):
-                return one._replace(experiments={**known.experiments, **one.experiments})
+        same = (known.setting, known.seed) == (one.setting, one.seed)
+        if same and known.curves == rounded(one.curves):
+            return one._replace(experiments={**known.experiments, **one.experiments})
     return one
 
 

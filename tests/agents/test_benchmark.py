@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from given import demonstrations
 
-from agents.benchmark import ABLATIONS, SETTINGS, Benchmark
+from agents.benchmark import ABLATIONS, SETTINGS, Benchmark, run
 from agents.cloning import Cloning
+from agents.config import GailConfig
 from km_rl.errors import InputError
 from km_rl.results.summary import read
 
@@ -57,6 +58,20 @@ def test_an_experiment_of_another_length_is_another_one() -> None:
 def test_what_cannot_be_run_is_refused(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         Benchmark(**given).validate()
+
+
+def test_what_only_an_adversary_refuses_is_refused_before_any_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(config: GailConfig) -> None:
+        if config.algorithm != "bc":
+            raise InputError("episodes of other lengths")
+
+    monkeypatch.setattr("agents.benchmark.load_task", refuse)
+    settings = ("bc", "mlp")
+    with pytest.raises(InputError, match="other lengths"):
+        run(Benchmark(settings=settings, seeds=(0,), run_dir=tmp_path))
+    assert not any(tmp_path.iterdir())
 
 
 def test_the_script_runs_what_is_missing_and_records_it(

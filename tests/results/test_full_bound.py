@@ -122,3 +122,28 @@ def test_a_table_has_the_full_bounds_by_classes_in_order() -> None:
     assert cells[4] == ["all classes", "100.0", "110.0", "", "0.0", "2, 2"]
     with pytest.raises(InputError, match="'cifar10-by-classes' has no results"):
         with_tables("<!-- results: cifar10-by-classes --><!-- /results -->", rows)
+
+
+def test_a_table_has_what_is_stored_by_weight_and_the_seeds_of_each() -> None:
+    made = (None, None)
+    rows = [
+        Row(f"omniglot-{named}-full-bound", setting, metric, value, *made, seeds, "an abacus", *of)
+        for named in ("2classes", "1class")
+        for setting, seeds, stored, of in (
+            ("km", 3, 5.0, ("python one", "abc")),
+            ("km, memory_kl_weight=0.1", 1, 30.0, ("python tenth", "def")),
+            ("vae", 3, 0.0, ("python vae", "abc")),
+        )
+        for metric, value in (("kl_memory_nats", stored), (FULL, 100.0 + stored))
+    ]
+    made_of = with_tables("<!-- results: omniglot-by-weight --><!-- /results -->", rows)
+    cells = [line.strip("| ").split(" | ") for line in made_of.split("\n") if line[:2] == "| "]
+    assert [row[0] for row in cells] == ["in an episode", "---", "1 class", "2 classes"]
+    assert dict(zip(cells[0], cells[2], strict=True)) == {
+        "in an episode": "1 class",
+        **{"stored at 1": "5.0", "stored at 0.1": "30.0", "stored at 0": ""},
+        **{"bound at 1": "", "bound at 0.1": "", "bound at 0": ""},
+        **{"counted at 1": "105.0", "counted at 0.1": "130.0", "counted at 0": ""},
+        "seeds": "3, 1",
+    }
+    assert "python tenth" in made_of and "python vae" not in made_of
