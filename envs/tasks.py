@@ -109,7 +109,11 @@ def load_family(
     experts: Sequence[Path] = (),
     kept: Path | None = None,
 ) -> Family:
-    """A family, always the same for the same arguments.
+    """A family, always the same for the same arguments; of halfcheetah-velocity on the same CPU.
+
+    Its expert acts by a net, whose last digits depend on the kernels that numpy's BLAS has for a
+    CPU, and so do its episodes in the end. Those in results/ are of ``OPENBLAS_CORETYPE=Haswell``,
+    which processors with AVX-512 do not choose themselves.
 
     Args:
         train, held_out: how many tasks of a family that is drawn; HalfCheetah's have their own.

@@ -4,7 +4,8 @@ What was measured lies in ``measured.jsonl`` beside the trained discriminators, 
 goes on where an interrupted one stood: a line for each metric of a discriminator, with a value for
 each held-out task, and for each agent, with its true return at every step where it was measured.
 Beside it, in ``policies/``, are the policies. What is recorded has such a file among the results,
-whose lines are not measured again wherever they were measured.
+whose lines are not measured again wherever they were measured; nor are those of other experiments
+there.
 """
 
 from __future__ import annotations
@@ -85,12 +86,13 @@ class Comparison:
     """What is compared, and what was measured so far.
 
     Raises:
-        InputError: a family that cannot be had, or fewer held-out experts or pairs than asked for.
+        InputError: a family that cannot be had, fewer held-out experts or pairs than asked for, or
+            results of other experts.
     """
 
     def __init__(self, config: FewShotConfig) -> None:
         config.validate()
-        recorded = config.record and config.record / config.experiment / MEASURED
+        experiment = config.experiment
         self.config = config = config.resolved()
         assert config.steps is not None, "steps that are resolved"
         self.steps = config.steps
@@ -110,9 +112,27 @@ class Comparison:
         self.digests = [self.train.digest, Tasks([c.task for c in self.family.held_out]).digest]
         most = max(*config.auc_pairs, config.pairs)
         self.exam = examination(self.family, most, POLICY_PAIRS, QUERIES)
-        here = self.folder / MEASURED
-        self.notes = Notes(recorded or here, here)
+        self.notes = Notes(self.folder / MEASURED)
+        if config.record is not None:
+            self.notes = self._recorded(config.record, experiment)
         self.commit = (commit() or "") if config.record is None else commit_to_record()
+
+    def _recorded(self, folder: Path, experiment: str) -> Notes:
+        """Those of an experiment, which may copy from here and from others among the results."""
+        path = folder / experiment / MEASURED
+        notes = Notes(path, self.notes.path, *sorted(folder.glob(f"few-shot-*/{MEASURED}")))
+        if notes.lines and all(line["of"]["digests"] != self.digests for line in notes.lines):
+            same = "give the same ones"
+            if self.family.name == "halfcheetah-velocity":
+                same = (
+                    f"the expert's last digits are those of the CPU's kernels, so delete "
+                    f"'{self.folder / TASKS}' and begin the command with OPENBLAS_CORETYPE=Haswell"
+                )
+            raise InputError(
+                f"'{path}' was measured on other experts than there are here: {same}, or give "
+                f"another folder with --record."
+            )
+        return notes
 
     def measure(self, tell: Callable[[str], None] = spoken) -> list[Point]:
         """Every number, those that are not there yet being measured now.

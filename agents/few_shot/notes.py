@@ -22,14 +22,20 @@ class Notes:
 
     Args:
         path: of the file; its folder is made when the first line is.
-        other: another such file, whose lines are copied when they are asked for.
+        others: other such files, whose lines are copied when they are asked for; the first
+            file that has one is asked.
     """
 
-    def __init__(self, path: Path, other: Path | None = None) -> None:
+    def __init__(self, path: Path, *others: Path) -> None:
         self.path = path
         self._lines = {_name(line["of"]): line for line in _read(path)}
-        elsewhere = _read(other) if other is not None else []
+        elsewhere = [line for other in reversed(others) for line in _read(other)]
         self._elsewhere = {_name(line["of"]): line for line in elsewhere}
+
+    @property
+    def lines(self) -> list[Line]:
+        """All that the file has by now."""
+        return list(self._lines.values())
 
     def of(self, what: Mapping[str, Any]) -> Line | None:
         """The line of exactly this; None where there is none.

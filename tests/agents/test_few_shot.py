@@ -338,6 +338,44 @@ def test_lines_of_another_file_are_copied_when_they_are_asked_for(tmp_path: Path
     assert Notes(here, here).of({"a": 1}) is not None and len(here.read_text().splitlines()) == 2
 
 
+def test_the_first_of_several_files_that_has_a_line_is_copied_from(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    Notes(first).add({"a": 1}, {"values": [1]})
+    for n in (1, 2):
+        Notes(second).add({"a": n}, {"values": [-n]})
+    notes = Notes(tmp_path / "here.jsonl", first, second)
+    assert notes.lines == []
+    assert [notes.of({"a": n}) for n in (1, 2)] == notes.lines
+    assert [line["values"] for line in notes.lines] == [[1], [-2]]
+
+
+def recorded_in(folder: Path, runs: Path, experiment: str, digests: list[str]) -> Comparison:
+    """A comparison to be recorded where results of an experiment have a line of these experts."""
+    config = FewShotConfig(preset="debug", run_dir=runs, record=folder)
+    Notes(folder / experiment / "measured.jsonl").add({"digests": digests}, {"values": [1]})
+    return Comparison(config)
+
+
+def test_what_was_measured_for_another_experiment_is_not_measured_again(
+    comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("km_rl.train.run.commit", lambda: "a" * 40)
+    digests = comparison.digests
+    more = recorded_in(tmp_path, tmp_path / "runs", "few-shot-pointnav-9tasks", digests)
+    assert more.notes.lines == []
+    assert more.notes.of({"digests": digests}) is not None
+    assert more.notes.path == tmp_path / "few-shot-pointnav-debug" / "measured.jsonl"
+    assert len(more.notes.path.read_text().splitlines()) == 1
+
+
+def test_results_of_other_experts_are_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("km_rl.train.run.commit", lambda: "a" * 40)
+    with pytest.raises(InputError, match=r"measured on other experts .*: give the same ones"):
+        recorded_in(tmp_path, tmp_path / "runs", "few-shot-pointnav-debug", ["other", "experts"])
+
+
 def test_a_trial_has_a_name_of_its_own(tmp_path: Path) -> None:
     usual = FewShotConfig()
     assert usual.experiment == "few-shot-pointnav"
