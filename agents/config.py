@@ -23,7 +23,7 @@ OF_MEMORY = (
     "code",
     "noise_var",
 )
-"""Settings that are `km_rl.rl.discriminator.Options` by the same names."""
+"""Settings that are `km_rl.rl.options.Options` by the same names."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ class GailConfig:
     code: int = Options.code
     """C, the width of learned codes."""
     noise_var: float = Options.noise_var
-    """Where the variance of codes around their read-out starts; an empty slot has 1."""
+    """The variance of a stored label around its read-out: the ridge of the regression, where an
+    entry of the memory has prior variance 1."""
 
     evaluate_every: int = 50_000
     """Steps between evaluations on the true return, and between checkpoints; there are both at

@@ -40,6 +40,7 @@ from km_rl.results.summary import Row, check, read
 from km_rl.results.summary import record as record_rows
 from km_rl.side_by_side import side_by_side
 from km_rl.train.recipe import at_least
+from km_rl.train.run import joined_once
 
 FIGURE = "returns.png"
 
@@ -149,7 +150,10 @@ def record(benchmark: Forgetting, runs: Runs, command: str, results: Path) -> li
             cannot be read or written.
     """
     place = results / benchmark.experiment
-    made = _told(runs, "hardware", " + "), command, _told(runs, "commit", "+")
+    every = [run for group in runs.values() for run in group]
+    hardware = joined_once(" + ", (run.fact("hardware") for run in every))
+    commits = joined_once("+", (run.fact("commit") for run in every))
+    made = hardware, command, commits
     rows = []
     for arm, curves in _curves(runs).items():
         found = spread([curve.values[-1] for curve in curves])
@@ -171,12 +175,6 @@ def record(benchmark: Forgetting, runs: Runs, command: str, results: Path) -> li
 def _curves(runs: Runs) -> dict[str, list[Curve]]:
     """The true returns."""
     return {arm: [run.curve("return/mean") for run in group] for arm, group in runs.items()}
-
-
-def _told(runs: Runs, name: str, joint: str) -> str:
-    """What the runs were made on or by, each once."""
-    told = [run.fact(name) or "" for group in runs.values() for run in group]
-    return joint.join(dict.fromkeys(filter(None, joint.join(told).split(joint))))
 
 
 def _lines(group: Sequence[Imitation]) -> list[list[str]]:

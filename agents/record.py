@@ -46,6 +46,7 @@ from km_rl.evaluate.figures import png
 from km_rl.results.spread import Estimate, mean, probability_of_improvement, spread
 from km_rl.results.summary import Row, check_name, given, read, span
 from km_rl.results.summary import record as record_rows
+from km_rl.train.run import joined_once
 
 COLUMNS = ("step", "metric", "value", "seed")
 MEMORY = "kanerva"
@@ -275,18 +276,12 @@ def _provenance(
         assert before is not None, "refused at the start"
         return before.hardware, before.command, before.commit
     earlier = before if before and len(seeds) > len(group) else None
-    hardware = [
-        *(earlier.hardware.split(" + ") if earlier else []),
-        *(one for r in group for one in r.fact("hardware").split(" + ")),
-    ]
-    commits = [
-        *(earlier.commit.split("+") if earlier else []),
-        *(one for r in group for one in r.fact("commit").split("+")),
-    ]
+    hardware = [earlier and earlier.hardware, *(run.fact("hardware") for run in group)]
+    commits = [earlier and earlier.commit, *(run.fact("commit") for run in group)]
     return (
-        " + ".join(dict.fromkeys(hardware)),
+        joined_once(" + ", hardware),
         f"{command(group[0])} --run-dir {place} --seed {span(seeds)}",
-        "+".join(dict.fromkeys(commits)),
+        joined_once("+", commits),
     )
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MACHINE, IMITATION, OWN_IMAGES = (
+MACHINE, IMITATION, OWN_IMAGES, FEW_SHOT = (
     block
-    for page in ("README.md", "docs/generative.md")
+    for page in ("README.md", "docs/generative.md", "docs/few-shot.md")
     for block in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
 )
 
@@ -51,6 +51,18 @@ def test_the_imitation_runs_but_shorter_and_resumes(
         assert names["ppo"].num_timesteps == rounds * 4096
     assert names["net"].memory_state.expert_pairs == 50
     assert (tmp_path / "discriminator.safetensors").exists()
+
+
+def test_a_new_expert_is_imitated_but_for_a_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    short = FEW_SHOT.replace("steps=500", "steps=2").replace("57_344", "2_048")
+    assert "500" not in short and "344" not in short
+    names: dict[str, Any] = {}
+    exec(short.replace("train=64", "train=4"), names)
+    assert names["ppo"].num_timesteps == 2048
+    assert (tmp_path / "meta.safetensors").exists()
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ import torch
 from agents.few_shot.config import FewShotConfig
 from agents.few_shot.exam import (
     SEED,
-    Examination,
     adapt_ms,
     aucs,
     earlier_aucs,
@@ -34,7 +33,7 @@ from agents.few_shot.exam import (
 from agents.few_shot.film import NoFilm, keep, kept
 from agents.few_shot.learners import held_out_learners, made_of_learners
 from agents.few_shot.notes import Line, Notes
-from agents.few_shot.points import Point, short, union
+from agents.few_shot.points import Point, short
 from agents.few_shot.rivals import size
 from agents.few_shot.scores import (
     CLASSICAL,
@@ -59,8 +58,8 @@ from km_rl.errors import InputError
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.sources import pairs
-from km_rl.rl.tasks import Tasks
-from km_rl.train.run import commit, commit_to_record, hardware
+from km_rl.rl.tasks import Episode, Tasks
+from km_rl.train.run import commit, commit_to_record, hardware, joined_once
 
 POLICY_PAIRS, QUERIES = 256, 256
 """Pairs of the policy that a discriminator is told in a test, and of each to be told apart."""
@@ -146,7 +145,7 @@ class Comparison:
             for setting in c.settings:
                 if setting not in SEEDLESS or seed == c.seeds[0]:
                     points += self._examined(setting, seed, tell)
-            for name in c.agents if seed in c.seeds[: c.agent_seeds] else ():
+            for name in c.agents:
                 points += self._scores(name, seed, tell)
         return points
 
@@ -217,7 +216,7 @@ class Comparison:
     def _learners_are_there(self) -> bool:
         return any(SETTINGS[name].learners for name in self.config.settings if name in SETTINGS)
 
-    def _learner_exam(self, seed: int) -> Examination:
+    def _learner_exam(self, seed: int) -> Episode:
         recipe = replace(self.config.meta, seed=seed)
         paying = payer(self.family, recipe, self.config.run_dir)
         return learner_examination(self.exam, held_out_learners(self.family, *paying))
@@ -249,8 +248,8 @@ class Comparison:
             values = find() or []
             parts = [self._commit(setting, seed)]
             parts += [self._commit(MEMORY, seed)] if of_learners else []
-            found = {"values": values, "commit": union(parts), "hardware": hardware("cpu")}
-            line = self.notes.add(key, found)
+            made = {"commit": joined_once("+", parts), "hardware": hardware("cpu")}
+            line = self.notes.add(key, {"values": values, **made})
         return line
 
     def _scores(self, name: str, seed: int, tell: Callable[[str], None]) -> Iterator[Point]:
@@ -323,7 +322,7 @@ class Comparison:
     def _commit(self, name: str, seed: int) -> str:
         """Of the code that trained a discriminator and of the code that measures it."""
         trained = trained_by(self.config.family, name, seed, self.config.run_dir)
-        return union([*trained, self.commit])
+        return joined_once("+", [*trained, self.commit])
 
     def _policy(self, key: Mapping[str, Any]) -> Path:
         named = "-".join(str(key[part]) for part in ("setting", "task", "pairs", "steps", "seed"))
@@ -335,7 +334,7 @@ def _made(line: Line) -> tuple[str, str]:
     return line["commit"], line["hardware"]
 
 
-def told(exam: Examination, task: int, n: int, family: Family) -> Pairs:
+def told(exam: Episode, task: int, n: int, family: Family) -> Pairs:
     """The first n pairs of a held-out expert, in the order of the examination."""
     state = family.held_out[task].task.expert.state.shape[1]
     rows: torch.Tensor = exam.expert[task, :n]

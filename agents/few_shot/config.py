@@ -55,8 +55,6 @@ class FewShotConfig:
     """Held-out experts that agents learn from, one agent from each."""
     seeds: tuple[int, ...] = (0,)
     """Of the training on many experts, and of the agents."""
-    agent_seeds: int | None = None
-    """With how many of the seeds agents learn, which may take hours; by default all of them."""
     steps: int | None = None
     """Environment steps of each agent; by default 57,344, or a million of HalfCheetah. bc, which
     never acts, is shown 57,344 pairs at most."""
@@ -82,7 +80,6 @@ class FewShotConfig:
         """Refuse what cannot be compared with an `InputError`."""
         at_least(self, 1, "pairs", "tasks", "train", "held_out")
         at_least(self, 4, "steps")
-        at_least(self, 1, "agent_seeds")
         self.meta.validate()
         if self.meta.seed != MetaRecipe().seed:
             raise InputError(f"--meta.seed is {self.meta.seed}: give --seeds in its place.")
@@ -97,10 +94,6 @@ class FewShotConfig:
                         f"--{name} names '{given}': give some of {', '.join(sorted(known))}."
                     )
         check_seeds(self.seeds)
-        if (n := self.agent_seeds) is not None and n > len(self.seeds):
-            raise InputError(
-                f"--agent-seeds is {n} where --seeds names {len(self.seeds)}: give no more."
-            )
         for pairs in self.auc_pairs:
             at_least_one(auc_pairs=pairs)
         if not self.auc_pairs or not {*self.settings, *self.agents}:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from envs.tasks import Family, HeldOut
 from km_rl.results.spread import probability_of_improvement
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
-from km_rl.rl.tasks import Tasks, halves, rows_of
+from km_rl.rl.tasks import Episode, Tasks, halves, rows_of
 
 SEED = 20_250_701
 """Of the pairs that a discriminator is tested with and of what it draws then: the same for all."""
@@ -26,16 +25,7 @@ TIMED = 20
 """Repeats of which the fastest is the time to adapt."""
 
 
-class Examination(NamedTuple):
-    """Pairs (B, n, D) of each of B held-out experts: to be told, and to be told apart."""
-
-    expert: torch.Tensor
-    policy: torch.Tensor
-    expert_queries: torch.Tensor
-    policy_queries: torch.Tensor
-
-
-def examination(family: Family, most: int, policy_pairs: int, queries: int) -> Examination:
+def examination(family: Family, most: int, policy_pairs: int, queries: int) -> Episode:
     """The same for every discriminator; of the expert, the first k pairs are the k to be told.
 
     Raises:
@@ -45,7 +35,7 @@ def examination(family: Family, most: int, policy_pairs: int, queries: int) -> E
     every = torch.arange(len(tasks))
     generator = torch.Generator().manual_seed(SEED)
     mixed = torch.ones(len(tasks), dtype=torch.bool)
-    return Examination(*tasks.draw(every, most, policy_pairs, queries, mixed, generator))
+    return tasks.draw(every, most, policy_pairs, queries, mixed, generator)
 
 
 @contextmanager
@@ -59,7 +49,7 @@ def _own_stream() -> Iterator[None]:
 
 @_own_stream()
 @torch.no_grad()
-def aucs(model: FewShot, exam: Examination, pairs: int) -> list[float]:
+def aucs(model: FewShot, exam: Episode, pairs: int) -> list[float]:
     """The AUC on each held-out task, of a model that is told ``pairs`` pairs of its expert."""
     rows = torch.cat([exam.expert_queries, exam.policy_queries], 1)
     logits = model.logits_expert_is_high(exam.expert[:, :pairs], exam.policy, rows)
@@ -68,7 +58,7 @@ def aucs(model: FewShot, exam: Examination, pairs: int) -> list[float]:
 
 @torch.no_grad()
 def earlier_aucs(
-    model: FewShot, cases: list[HeldOut], exam: Examination, pairs: int
+    model: FewShot, cases: list[HeldOut], exam: Episode, pairs: int
 ) -> list[float] | None:
     """The AUC against a policy's earlier rounds, of a model that saw them one by one.
 
@@ -95,21 +85,21 @@ def earlier_aucs(
     return found
 
 
-def learner_examination(exam: Examination, learners: Sequence[Pairs]) -> Examination:
+def learner_examination(exam: Episode, learners: Sequence[Pairs]) -> Episode:
     """The same of the first held-out experts, with pairs of a learner of each as the policy's."""
     n, m, q = len(learners), exam.policy.shape[1], exam.policy_queries.shape[1]
     told, asked = (
         torch.stack([rows_of(found)[halves(found) == half][:most] for found in learners])
         for half, most in ((0, m), (1, q))
     )
-    return Examination(exam.expert[:n], told, exam.expert_queries[:n], asked)
+    return Episode(exam.expert[:n], told, exam.expert_queries[:n], asked)
 
 
 def _named(rows: torch.Tensor, state: int) -> dict[str, torch.Tensor]:
     return {"obs": rows[:, :state], "acts": rows[:, state:]}
 
 
-def oracle_aucs(cases: list[HeldOut], exam: Examination) -> list[float] | None:
+def oracle_aucs(cases: list[HeldOut], exam: Episode) -> list[float] | None:
     """That of the true densities' ratio; None where they are not known."""
     told = []
     state = cases[0].task.expert.state.shape[1]
@@ -121,13 +111,13 @@ def oracle_aucs(cases: list[HeldOut], exam: Examination) -> list[float] | None:
     return _aucs(np.stack(told), exam)
 
 
-def _aucs(logits: np.ndarray, exam: Examination) -> list[float]:
+def _aucs(logits: np.ndarray, exam: Episode) -> list[float]:
     n = exam.expert_queries.shape[1]
     return [probability_of_improvement(x[:n], x[n:]) for x in logits]
 
 
 @_own_stream()
-def adapt_ms(model: FewShot, exam: Examination, pairs: int) -> float:
+def adapt_ms(model: FewShot, exam: Episode, pairs: int) -> float:
     """Milliseconds to take in ``pairs`` pairs of an expert, ready to be asked: the fastest."""
     state = model.state
     told = _named(exam.expert[0, :pairs], state)

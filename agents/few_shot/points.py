@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+
+from km_rl.train.run import joined_once
 
 Key = TypeVar("Key", bound=Hashable)
 WITHOUT_PAIRS = ("return", "parameters")
@@ -76,11 +78,5 @@ def named(point: Point) -> str:
 
 def provenance(points: Sequence[Point]) -> tuple[str, str]:
     """Hardware and commits of what had a part in any of these, each once."""
-    machines = dict.fromkeys(p.hardware for p in points if p.hardware)
-    return " + ".join(machines), union(p.commit for p in points)
-
-
-def union(joined: Iterable[str]) -> str:
-    """Commits that are joined by a plus, each once."""
-    every = (one for some in joined for one in some.split("+") if one)
-    return "+".join(dict.fromkeys(every))
+    hardware = joined_once(" + ", (p.hardware for p in points))
+    return hardware, joined_once("+", (p.commit for p in points))

@@ -16,7 +16,8 @@ from torch.nn.functional import dropout, softplus
 
 from km_rl.errors import InputError
 from km_rl.nn.mlp import mlp
-from km_rl.rl.few_shot import FewShot, bounded
+from km_rl.rl.few_shot import FewShot
+from km_rl.rl.heads import bounded
 
 HEADS = 4
 """Heads of attention."""

@@ -25,7 +25,6 @@ from matplotlib.figure import Figure
 
 from agents.few_shot.comparison import Comparison, spoken
 from agents.few_shot.config import FewShotConfig
-from agents.few_shot.points import union
 from agents.few_shot.scores import started
 from agents.few_shot.settings import MEMORY
 from agents.few_shot.training import trained_by
@@ -42,7 +41,7 @@ from km_rl.results.summary import Row, check, read
 from km_rl.results.summary import record as record_rows
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.meta import MetaDiscriminator
-from km_rl.train.run import hardware
+from km_rl.train.run import hardware, joined_once
 
 ARMS = ("one", "both", "forgotten")
 EPISODES = 12
@@ -122,7 +121,9 @@ def teach(
     for seed in few_shot.seeds:
         model = comparison.model(MEMORY, seed)
         assert isinstance(model, MetaDiscriminator)
-        by = union([*trained_by(family.name, MEMORY, seed, few_shot.run_dir), comparison.commit])
+        by = joined_once(
+            "+", [*trained_by(family.name, MEMORY, seed, few_shot.run_dir), comparison.commit]
+        )
         for arm in ARMS:
             paths = taught(model, family, teachers, comparison.steps, seed, arm)
             drawn.setdefault(arm, paths)
@@ -159,7 +160,7 @@ def record(
     rows = []
     for arm, metric in dict.fromkeys((e.arm, e.metric) for e in ends):
         of = [e for e in ends if (e.arm, e.metric) == (arm, metric)]
-        made = hardware("cpu"), command, union(e.commit for e in of)
+        made = hardware("cpu"), command, joined_once("+", (e.commit for e in of))
         rows.append(Row(experiment, arm, metric, *mean([e.value for e in of]), len(of), *made))
     check(rows, read(results))
     return [*write(ends, drawn, results / experiment), record_rows(rows, results)]

@@ -98,7 +98,7 @@ class Run(NamedTuple):
 
     @property
     def prices_memory(self) -> bool:
-        """Whether KL(M) is all that a memory costs; 0 for a model without one."""
+        """Whether what the memory costs is a known KL, as is the nothing that none costs."""
         return self.episodic is None or self.episodic.prices_memory
 
     @property

@@ -40,10 +40,11 @@ class GaussianHead(nn.Module):
     for every input; it cannot become zero or negative.
 
     Args:
-        passes: the inputs end in a code, ``width`` long, and the mean is that code and what the
-            net adds to it.
-        gain: the same, and how far, from 0 to 1 with shape (width,) and trained from there, the
-            mean is moved to the ``width`` inputs before, which tell of the same code.
+        passes: a skip connection: the last ``width`` inputs are a code, and the mean is that code
+            and what the net adds to it.
+        gain: the same, and the mean moves from there towards the ``width`` inputs before, which
+            tell of the same code, by a trained share of the way, as a Kalman gain does; this is
+            where it starts, from 0 to 1 with shape (width,).
     """
 
     def __init__(

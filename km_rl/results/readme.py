@@ -24,6 +24,7 @@ from km_rl.results.full_bound import NAME, spoken
 from km_rl.results.layouts import BY_CLASSES, BY_WEIGHT, LABELS, NOTES, RETURNS, Pivot, pivot_of
 from km_rl.results.spread import FEWEST
 from km_rl.results.summary import Row, told_once
+from km_rl.train.run import joined_once
 
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(
@@ -346,9 +347,10 @@ def _seeds(row: Row) -> str:
 
 def _made(some: Sequence[Row]) -> str:
     """On what, and by the code of which commits."""
-    commits = dict.fromkeys(commit for row in some for commit in row.commit.split("+"))
+    commits = joined_once("+", (row.commit for row in some)).split("+")
     joined = "+".join(f"`{_short(commit)}`" for commit in commits)
-    return f"{_seeds(some[0])}, {some[0].hardware}, commit {joined}"
+    hardware = re.sub(r"\b1 threads", "1 thread", some[0].hardware)
+    return f"{_seeds(some[0])}, {hardware}, commit {joined}"
 
 
 def folded(commands: Sequence[str], made: Sequence[str] = ()) -> str:

@@ -34,6 +34,7 @@ from km_rl.results.kept import bare, copy_pictures, file_name, read_curves, read
 from km_rl.results.scored import Logged, Scored, by_setting
 from km_rl.results.spread import mean
 from km_rl.results.summary import WAIT, Row, check, check_name, read, record, span
+from km_rl.train.run import joined_once
 
 ONE_BY_ONE = "seeds.png"
 WHOLE = "as it is"
@@ -254,7 +255,7 @@ def _gaps(experiment: str, settings: Mapping[str, Sequence[Scored]], rival: str)
     pairs = [(km[seed], other[seed]) for seed in seeds]
     kinds = zip(("km", rival), zip(*pairs, strict=True), strict=True)
     made = (provenance(one, place_of(experiment, kind, one)) for kind, one in kinds)
-    hardware, command, commit = map(_joined, (" + ", " && ", "+"), zip(*made, strict=True))
+    hardware, command, commit = map(joined_once, (" + ", " && ", "+"), zip(*made, strict=True))
     rows = []
     for metric in GAPS:
         if metric in _measured([one for pair in pairs for one in pair]):
@@ -281,9 +282,9 @@ def provenance(scored: Sequence[Scored], place: str = "runs") -> tuple[str, str,
 
     The commits are of the code that trained them and of that which evaluated them.
     """
-    hardware = _joined(" + ", [_about(one, "hardware") for one in scored])
+    hardware = joined_once(" + ", [_about(one, "hardware") for one in scored])
     evaluated = [one.commit for one in scored if one.commit]
-    commit = _joined("+", [*(_about(one, "commit") for one in scored), *evaluated])
+    commit = joined_once("+", [*(_about(one, "commit") for one in scored), *evaluated])
     return hardware, _command(scored, place), commit
 
 
@@ -311,11 +312,6 @@ def experiments(experiment: str, settings: Mapping[str, Sequence[Scored]], setti
 def _usual_name(one: Scored) -> str:
     """What a training names its run, without the seed."""
     return f"{one.config['preset']}-{one.kind}"
-
-
-def _joined(joiner: str, facts: Iterable[str]) -> str:
-    """Each fact once, in order; some are joined already."""
-    return joiner.join(dict.fromkeys(one for some in facts for one in some.split(joiner)))
 
 
 def _command(scored: Sequence[Scored], place: str) -> str:

@@ -1,7 +1,7 @@
 """A memory of state-action pairs as a discriminator, for imitation's GAIL and Stable-Baselines3.
 
-Imported on first use: the mathematics needs torch alone, `KanervaRewardNet` and the callbacks the
-extra ``rl``.
+Imported on first use: the mathematics needs torch and numpy alone, `KanervaRewardNet` and the
+callbacks the extra ``rl``.
 """
 
 from __future__ import annotations

@@ -28,14 +28,12 @@ from km_rl.core.natural import NaturalMemory
 from km_rl.errors import InputError
 from km_rl.rl.channel import Channel
 from km_rl.rl.evidence import EXPERT, POLICY, Evidence, consult
-from km_rl.rl.heads import LeastSquares, Ratio, softplus_inverse
+from km_rl.rl.heads import LeastSquares, Ratio, bounded, softplus_inverse
 from km_rl.rl.options import Options
 from km_rl.rl.pile import Pile
-from km_rl.rl.scorer import Scorer
+from km_rl.rl.scorer import FEW, Scorer
 from km_rl.rl.stats import RunningStats
 
-FEW = 64
-"""Rows up to which numpy is faster than torch."""
 LABELS = (1.0, -1.0)
 """Whose a pair is, as a code: the expert's, the policy's."""
 
@@ -181,8 +179,7 @@ class Discriminator(nn.Module):
 
     def weigh(self, evidence: list[Evidence]) -> Tensor:
         """The logits (N,) that follow from what the memories say."""
-        bound = self.options.bound
-        return bound * (self.head(evidence) / bound).tanh()
+        return bounded(self.head(evidence), self.options.bound)
 
     def evidence(self, rows: Tensor, left_out: bool = False) -> list[Evidence]:
         """What the memories say about pairs, for each channel; axes (2, N): expert, policy.

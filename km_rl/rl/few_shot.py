@@ -18,6 +18,7 @@ from torch import Tensor
 
 from km_rl.errors import InputError
 from km_rl.nn.weights import SelfDescribing
+from km_rl.rl.heads import bounded
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
 from km_rl.rl.sources import pairs
 from km_rl.rl.stats import RunningStats
@@ -30,17 +31,6 @@ ROUND_PAIRS = 64
 """Pairs of a policy that are kept of each round."""
 ROUNDS = 4
 """Rounds that its history reaches back; a memory's fades instead, to as many pairs in all."""
-
-
-BOUND = 10.0
-"""The longest logit that is paid for."""
-
-
-def bounded(logits: Tensor, bound: float = BOUND) -> Tensor:
-    """Logits that are no longer than ``bound``, in the same order."""
-    return bound * (logits / bound).tanh()
-
-
 NOT_REMEMBERED = (
     "Pairs were to be forgotten that had not been remembered: give those that `remember` was "
     "given, each once."

@@ -29,6 +29,13 @@ from km_rl.rl.evidence import BOTH, EXPERT, POLICY, Evidence
 
 SURE = 1 - 1e-4
 """The largest label that is believed: a regression may overshoot."""
+BOUND = 10.0
+"""The longest logit that is paid for."""
+
+
+def bounded(logits: Tensor, bound: float = BOUND) -> Tensor:
+    """Logits that are no longer than ``bound``, in the same order."""
+    return bound * (logits / bound).tanh()
 
 
 def softplus_inverse(x: Tensor) -> Tensor:

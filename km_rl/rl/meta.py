@@ -39,12 +39,10 @@ from km_rl.core.prior import MemoryPrior
 from km_rl.errors import InputError, above_zero, at_least_one
 from km_rl.rl.channel import Channel
 from km_rl.rl.evidence import EXPERT, POLICY, Evidence, consult
-from km_rl.rl.few_shot import BOUND, NOT_REMEMBERED, ROUND_PAIRS, ROUNDS, FewShot, bounded
-from km_rl.rl.heads import Ratio
-from km_rl.rl.scorer import Scorer
+from km_rl.rl.few_shot import NOT_REMEMBERED, ROUND_PAIRS, ROUNDS, FewShot
+from km_rl.rl.heads import BOUND, Ratio, bounded
+from km_rl.rl.scorer import FEW, Scorer
 
-FEW = 64
-"""Rows up to which numpy is faster than torch."""
 Memories = tuple[NaturalMemory, ...]
 """One for each channel."""
 

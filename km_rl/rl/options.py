@@ -1,4 +1,4 @@
-"""What a discriminator is made of."""
+"""The options of `km_rl.rl.discriminator.Discriminator`, and which of them go together."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 
 from km_rl.errors import InputError, above_zero, at_least_one
 from km_rl.rl.channel import Features
+from km_rl.rl.heads import BOUND
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Options:
     hidden: int = 64
     """Width of the perceptrons."""
     channels: Literal["h", "a", "both"] = "a"
-    """What is done here (h), have I seen this (a), or both."""
+    """Address pairs by the state alone: what is done here (h); by state and action: have I seen
+    this (a); or both, and average."""
     features: Features = "random"
     """Addresses and codes that are trained, or random features of the pair."""
     head: Literal["least_squares", "ratio", "conditional"] = "least_squares"
@@ -43,8 +45,10 @@ class Options:
     support: int = 512
     """Pairs that a memory is written from at most, while what it holds is trained."""
     noise_var: float = 0.1
-    """Where the variance of codes around their read-out starts; an empty slot has 1."""
-    bound: float = 10.0
+    """The variance of a stored label, or code, around its read-out: the ridge of the regression,
+    where an entry of the memory has prior variance 1. Trained only with learned features or
+    another head."""
+    bound: float = BOUND
     """The longest logit."""
 
     def validate(self) -> None:

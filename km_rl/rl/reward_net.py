@@ -81,7 +81,7 @@ class KanervaRewardNet(RewardNet):
             does by itself; the logit may be negative; ``conformal`` is a p-value, see
             `Discriminator.p_value`. GAIL pays the last two only where it is told to, by
             ``trainer.venv_wrapped.reward_fn = net.reward_fn``.
-        options: the fields of `km_rl.rl.discriminator.Options`.
+        options: the fields of `km_rl.rl.options.Options`.
 
     Raises:
         InputError: image observations, spaces that are neither vectors nor discrete actions, or an
@@ -301,7 +301,11 @@ class KanervaRewardNet(RewardNet):
 
 
 class _evaluating:
-    """A context in which a discriminator is in evaluation mode."""
+    """A context in which a discriminator is in evaluation mode.
+
+    imitation's does the same, but walks through all modules where there is nothing to change, too,
+    and this is entered for every reward.
+    """
 
     def __init__(self, net: Discriminator) -> None:
         self.net, self.was = net, net.training

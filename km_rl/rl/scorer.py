@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Function = Callable[[Array], Array]
+FEW = 64
+"""Rows up to which numpy is faster than torch."""
 
 
 class Scorer:

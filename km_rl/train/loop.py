@@ -1,4 +1,4 @@
-"""The only training loop: draw episodes, descend the bound, log, evaluate, save.
+"""The training loop of models of images: draw episodes, descend the bound, log, evaluate, save.
 
 Device and processes are `accelerate`'s: alone it trains on a GPU where there is one, and started
 by ``accelerate launch`` each process draws its own episodes. It trains any module that maps

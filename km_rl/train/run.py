@@ -39,7 +39,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -244,16 +244,20 @@ def _check_recipe(folder: Path, made: Mapping[str, Any], making: Mapping[str, An
         )
 
 
+def joined_once(joint: str, facts: Iterable[str | None]) -> str:
+    """Facts in order, each once; some are joined already, and what is not known is left out."""
+    told = (one for some in facts for one in (some or "").split(joint))
+    return joint.join(dict.fromkeys(filter(None, told)))
+
+
 def _both(
     before: Mapping[str, Any], about: Mapping[str, Any], names: Collection[str]
 ) -> dict[str, Any]:
     """The facts of a run that was made in two sittings: of both, where they differ."""
     joined = dict(before)
     for name in names:
-        joint = SITTING[name]
-        told = [*str(before.get(name) or "").split(joint), str(about.get(name) or "")]
-        if told := list(dict.fromkeys(filter(None, told))):
-            joined[name] = joint.join(told)
+        if told := joined_once(SITTING[name], (before.get(name), about.get(name))):
+            joined[name] = told
     return joined
 
 

@@ -290,21 +290,6 @@ def test_what_has_no_seed_is_examined_once(
     assert {p.seed for p in points} == {0} and len(points) == 2 * 2 * 3
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, [5, 3, 4]), (2, [5, 3])])
-def test_agents_may_have_fewer_seeds_than_discriminators(
-    given: int | None,
-    expected: list[int],
-    comparison: Comparison,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked = Mock(return_value=[])
-    monkeypatch.setattr(comparison, "_scores", asked)
-    config = replace(comparison.config, seeds=(5, 3, 4), agent_seeds=given, settings=())
-    monkeypatch.setattr(comparison, "config", replace(config, agents=("bc",)))
-    comparison.measure(lambda _: None)
-    assert [call.args[:2] for call in asked.call_args_list] == [("bc", n) for n in expected]
-
-
 def test_notes_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot be read .* give another --run-dir"):
@@ -552,8 +537,6 @@ def test_the_memory_is_compared_on_the_same_tasks_and_seeds(metric: str, at: str
         ("--pairs 5000", "5000 pairs were to be remembered and 256 of other episodes"),
         ("--preset full --train 2 --held-out 3 --tasks 9", "--tasks is 9 where 3 experts"),
         ("--seeds", "The seeds are none"),
-        ("--agent-seeds 2", "--agent-seeds is 2 where --seeds names 1"),
-        ("--agent-seeds 0", "--agent-seeds is 0"),
         ("--meta.seed 7", "--meta.seed is 7: give --seeds"),
         ("--family halfcheetah-velocity --experts nowhere", "There is no expert at 'nowhere'"),
         ("--experts mine.npz", "1 experts were given where pointnav has its own"),

@@ -17,7 +17,6 @@ import agents.forgetting_benchmark as benchmark
 from agents.config import GailConfig
 from agents.forgetting import ARMS
 from agents.gail import Build
-from agents.runs import read_runs
 from km_rl.results.summary import read
 
 script = import_module("scripts.forgetting")
@@ -128,13 +127,3 @@ def test_fewer_seeds_take_no_curves_place(
         script.main([*flags, "--seeds", "2"])
     assert stopped.value.code == 2 and "recorded of 2 seeds where 1" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in (tmp_path / "results").rglob("*.*")} == kept
-
-
-def test_machines_and_commits_are_told_once(tmp_path: Path) -> None:
-    told = [("A + B", "c+d"), ("A", "c")]
-    folders = [
-        finished(tmp_path / y, 0, 1, facts={**MADE, "hardware": x, "commit": y}) for x, y in told
-    ]
-    runs = {"clean": read_runs(folders)}
-    assert benchmark._told(runs, "hardware", " + ") == "A + B"
-    assert benchmark._told(runs, "commit", "+") == "c+d"

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from km_rl.errors import InputError
 from km_rl.rl.episodes import Pairs
-from km_rl.rl.few_shot import bounded
+from km_rl.rl.heads import bounded
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining, cross_entropy, negative_log_likelihood
 from km_rl.rl.tasks import Episode, Task, Tasks, halves, rows_of

@@ -12,7 +12,7 @@ from tiny_runs import TINY, new_model
 
 import km_rl.train.run as run_module
 from km_rl.errors import InputError
-from km_rl.train.run import Run, commit, commit_to_record, describe
+from km_rl.train.run import Run, commit, commit_to_record, describe, joined_once
 
 
 def test_the_config_is_there_before_anything_else(tmp_path: Path) -> None:
@@ -172,3 +172,8 @@ def test_other_data_are_refused_and_another_place_of_the_same_is_not(tmp_path: P
     Run(tmp_path, replace(TINY, data_dir=Path("elsewhere")), {"data": "a"})
     with pytest.raises(InputError, match="learned from other data than this command gives"):
         Run(tmp_path, TINY, {"data": "b"})
+
+
+def test_machines_and_commits_are_told_once() -> None:
+    assert joined_once(" + ", ["A + B", "A", None, ""]) == "A + B"
+    assert joined_once("+", ["c+d", "e", "c"]) == "c+d+e"
