@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import nn
 
@@ -19,6 +19,8 @@ from km_rl.train.recipe import Recipe, above_zero, at_least, one_of, plain_name,
 
 COLOUR = (3, 32, 32)
 INK = (1, 28, 28)
+Kind = Literal["km", "dkm", "dnc", "lrua", "vae"]
+"""Of model."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Config(Recipe):
     preset: str = "strokes"
     """What the other settings start from: strokes, paper-omniglot or paper-cifar10 (the defaults
     for --dataset omniglot and cifar10) or debug. Each flag overrides one setting."""
-    model: Literal["km", "dkm", "dnc", "lrua", "vae"] = "km"
+    model: Kind = "km"
     """The Kanerva Machine; or, with the same encoder and decoder, its dynamic successor, a DNC, a
     DNC that writes to the least used slot, or a VAE. Each ignores the settings it has no use for:
     a VAE those of a memory, the dynamic machine those of a key, the DNCs `prior_std`."""
@@ -125,7 +127,7 @@ class Config(Recipe):
                 f"--cosines was given with --binarisation {self.binarisation}, which has no grey "
                 f"levels: leave it out, or give --binarisation dequantised."
             )
-        one_of(self, "model", ("km", "dkm", "dnc", "lrua", "vae"))
+        one_of(self, "model", get_args(Kind))
         if self.cosines and self.model not in ("km", "vae"):
             raise InputError(
                 f"--cosines was given with --model {self.model}, whose codes do not start as what "

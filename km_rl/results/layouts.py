@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from km_rl.evaluate.runs import MODELS
 from km_rl.evaluate.table import FULL
 
 
@@ -169,8 +170,7 @@ NOTES = {
     "minutes": "Minutes: of the fastest run, on a core.",
 }
 """What is said of a column under the table."""
-KINDS = ("km", "dkm", "dnc", "lrua", "vae")
-LABELS = {kind: kind.upper() for kind in KINDS} | {
-    f"km-under-{kind}": f"KM under {kind.upper()}" for kind in KINDS[1:]
+LABELS = {kind: kind.upper() for kind in MODELS} | {
+    f"km-under-{kind}": f"KM under {kind.upper()}" for kind in MODELS if kind != "km"
 }
 """Settings that have a name, in the order of the table; others follow."""
