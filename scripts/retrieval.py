@@ -19,9 +19,17 @@ import torch
 import tyro
 
 from km_rl.data import load
-from km_rl.errors import InputError, at_least_one, exit_on_input_error
+from km_rl.errors import InputError, at_least_one, exit_on_input_error, make_folder
 from km_rl.evaluate.retrieval import DEBUG, Bench
-from km_rl.results.retrieval import EXPERIMENT, PARTS, Part, compare, rows, write_files
+from km_rl.results.retrieval import (
+    EXPERIMENT,
+    PARTS,
+    Part,
+    check_recorded,
+    compare,
+    rows,
+    write_files,
+)
 from km_rl.results.summary import check, command_of, read, record
 from km_rl.train.recall import RECIPES, TINY, trained
 from km_rl.train.run import commit_to_record, hardware
@@ -73,11 +81,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     mine = data.get(args.dataset)
     machines_of = trained(recipes, mine and mine.train, args.dataset, args.run_dir, args.preset)
     name = EXPERIMENT if args.dataset == "omniglot" else f"{EXPERIMENT}-{args.dataset}"
+    folder = Path("results") if args.record else args.folder
+    if args.record:
+        check_recorded(read(folder), args.parts, name, args.seeds)
+    elif "errors" in args.parts:
+        make_folder(folder / name)
     values, found = compare(bench, tests, machines_of, range(args.seeds), args.parts, name)
     made = rows(values, hardware("cpu"), command_of("retrieval", arguments), code)
     for row in made:
         print(f"{row.experiment:16} {row.setting:32} {row.metric:30} {row.value:12.4f}")
-    folder = Path("results") if args.record else args.folder
     if args.record:
         check(made, read(folder))
     files = write_files(bench, found, folder / name, names)

@@ -6,7 +6,8 @@ The same command resumes an interrupted run. Examples:
     python scripts/train_generative.py --model vae            # or dkm, dnc, lrua
     python scripts/train_generative.py --dataset omniglot --data-dir DIR
     python scripts/train_generative.py --dataset cifar10 --data-dir DIR
-    accelerate launch --num_processes 2 scripts/train_generative.py
+    accelerate launch --num_processes 2 scripts/train_generative.py    # on two GPUs
+    python -m torch.distributed.run --nproc_per_node 2 scripts/train_generative.py    # on CPUs
 """
 
 from __future__ import annotations

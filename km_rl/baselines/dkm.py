@@ -119,6 +119,7 @@ class DKM(EpisodicModel[Memory]):
 
     def log_weights(self, images: Tensor, samples: int, sample_memory: bool = False) -> Tensor:
         """See `EpisodicModel.log_weights`; w alone is latent."""
+        at_least_one(samples=samples)
         embeddings = self._embed(images)
         with full_precision(embeddings):
             z, prior = self._encode(embeddings), self.prior()

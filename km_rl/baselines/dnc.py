@@ -128,6 +128,7 @@ class DNC(EpisodicModel[Slots]):
 
     def log_weights(self, images: Tensor, samples: int, sample_memory: bool = False) -> Tensor:
         """See `EpisodicModel.log_weights`; ``sample_memory`` changes nothing."""
+        at_least_one(samples=samples)
         embeddings = self._embed(images)
         with full_precision(embeddings):
             slots = self._written(embeddings)
@@ -170,6 +171,8 @@ class DNC(EpisodicModel[Slots]):
         """
         at_least_one(slots=slots)
         self.sizes = (slots, *self.sizes[1:])
+        if self.spec:
+            self.spec = {**self.spec, "slots": slots}
 
     @torch.no_grad()
     def _start(self) -> None:

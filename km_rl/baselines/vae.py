@@ -92,6 +92,7 @@ class VAE(SelfDescribing):
 
         As `EpisodicModel.log_weights`; there is no memory to sample.
         """
+        at_least_one(samples=samples)
         q_z = self._encode(images)
         p_z = self._p_z(q_z.mean)
         draws = [q_z.rsample() for _ in range(samples)]
@@ -110,7 +111,11 @@ class VAE(SelfDescribing):
 
         Returns:
             The pictures of every pass, in 0..1, with shape (steps, *images.shape).
+
+        Raises:
+            InputError: ``steps`` below 1.
         """
+        at_least_one(steps=steps)
         passes: list[Tensor] = []
         for _ in range(steps):
             images = picture(self.decoder(self._encode(images).mean))

@@ -89,6 +89,9 @@ class EpisodicModel(SelfDescribing, Generic[State]):
         Returns:
             ln p(x, y, z|M) - ln q(y, z|x, M) in nats with shape (samples, B, T). The mean of minus
             these is the bound of `elbo`, and the mean of their exponentials is p(x|M).
+
+        Raises:
+            InputError: ``samples`` below 1.
         """
         raise NotImplementedError
 

@@ -140,6 +140,7 @@ class KanervaMachine(EpisodicModel[Memory]):
 
     def log_weights(self, images: Tensor, samples: int, sample_memory: bool = False) -> Tensor:
         """See `EpisodicModel.log_weights`."""
+        at_least_one(samples=samples)
         embeddings = self._embed(images)
         with full_precision(embeddings):
             M, _ = self._written(embeddings, sample_memory)

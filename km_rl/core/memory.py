@@ -143,7 +143,7 @@ def sample_written(
 
     A draw of the prior, conditioned on codes with noise added, is a draw of the posterior.
     """
-    batch = torch.broadcast_shapes(w.shape[:-2], prior.mean.shape[:-2])
+    batch = torch.broadcast_shapes(w.shape[:-2], z.shape[:-2], prior.mean.shape[:-2])
     M = Memory(*(x.expand(*batch, *x.shape[-2:]) for x in prior)).sample()
     noise = torch.as_tensor(noise_var, dtype=M.dtype).sqrt() * torch.randn_like(z, dtype=M.dtype)
     return condition(M, prior.cov, w, z + noise, noise_var)[0]

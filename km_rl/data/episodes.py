@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from km_rl.errors import InputError
+from km_rl.errors import InputError, at_least_one
 
 Binarisation = Literal["dynamic", "static", "none", "dequantised"]
 BINARISATIONS: tuple[Binarisation, ...] = ("dynamic", "static", "none", "dequantised")
@@ -112,10 +112,13 @@ def all_episodes(
     Of ``most`` episodes no more are.
 
     Raises:
-        InputError: as ``draw_episodes``.
+        InputError: as ``draw_episodes``, or ``most`` is below 1.
     """
     validate(data, episodes=batch, length=length, classes=classes, binarisation=binarisation)
-    total = min(len(data.images) // length, most or len(data.images))
+    total = len(data.images) // length
+    if most is not None:
+        at_least_one(most=most)
+        total = min(total, most)
     return _one_pass(data, length, total, seed, binarisation, classes, batch)
 
 
@@ -171,6 +174,7 @@ def validate(
     Raises:
         InputError: one sentence for the first argument that does not fit the data.
     """
+    _check_images(data)
     for name, value in (("episodes", episodes), ("length", length), ("classes", classes)):
         if value is not None and value < 1:
             raise InputError(f"{name}={value} was given: give a whole number of at least 1.")
@@ -188,6 +192,20 @@ def validate(
     if binarisation not in BINARISATIONS:
         raise InputError(
             f"Binarisation '{binarisation}' is not known: give one of {', '.join(BINARISATIONS)}."
+        )
+
+
+def _check_images(data: Images) -> None:
+    images, labels = data
+    if images.dtype != torch.uint8 or images.dim() != 4:
+        raise InputError(
+            f"Images of type {images.dtype} with shape {tuple(images.shape)} were given: give "
+            f"uint8 from 0 to 255 with shape (N, channels, H, W)."
+        )
+    if labels.shape != images.shape[:1]:
+        raise InputError(
+            f"{len(images)} images were given with labels of shape {tuple(labels.shape)}: give "
+            f"one whole number for each image, the same for all where there are no classes."
         )
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,13 +49,18 @@ def recorded(
     """What evaluate.json holds."""
     models = []
     for run, one in zip(runs, scores, strict=True):
-        own = {"model": one.label, "run": str(run.folder), "digest": run.digest}
+        own = {"model": one.label, "run": _beside(run, runs[0]), "digest": run.digest}
         cost = {"images": one.images, "parameters": one.parameters, "seconds": one.seconds}
         cost |= {"test_images": one.test_images}
         experiments = {"experiments": measured(one.label, shown)}
         models.append({**own, **one.nats, **one.bits, **cost, **experiments})
     about = {**made._asdict(), "conditions": dict(facts)}
     return {**about, "models": models, "gap_nats": gap(scores)}
+
+
+def _beside(run: Run, first: Run) -> str:
+    """A run's folder as the way there from the first's, which may be moved together."""
+    return os.path.relpath(run.folder, first.folder)
 
 
 def is_there(runs: Sequence[Run], made: Made) -> bool:
@@ -68,7 +74,7 @@ def is_there(runs: Sequence[Run], made: Made) -> bool:
     return (
         held is not None
         and made == (held["commit"], held["settings"])
-        and _those(held) == [(str(r.folder), r.digest) for r in runs]
+        and _those(held) == [(_beside(run, runs[0]), run.digest) for run in runs]
     )
 
 

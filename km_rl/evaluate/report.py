@@ -15,6 +15,7 @@ import json
 import math
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,10 @@ def _write(
     shown: Sequence[Exhibit],
     made: Made,
 ) -> Path:
-    """Write the whole report, evaluate.json last, by which `is_there` knows it."""
+    """Write the whole report, or leave the old one.
+
+    evaluate.json, by which `is_there` knows it, takes its place last.
+    """
     _check_finite(scores, shown)
     folder = place_of(runs)
     pictures = {one.name: png(one.figure) for one in shown}
@@ -139,21 +143,23 @@ def _write(
     html = page.page(_title(runs), [*_head(runs, scores, facts), *sections, _foot(runs)])
     try:
         (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-        (folder / EVALUATION).unlink(missing_ok=True)
-        for old in (folder / PICTURES).iterdir():
-            if old.suffix in (".png", ".csv"):
-                old.unlink()
-        for name, content in pictures.items():
-            with written_beside(folder / PICTURES / f"{name}.png") as beside:
-                beside.write_bytes(content)
-        for one in shown:
-            if one.points:
-                write_points(folder / PICTURES / f"{one.name}.csv", one.points)
-        with written_beside(folder / PAGE) as beside:
-            beside.write_text(html)
-        with written_beside(folder / EVALUATION) as beside:
+        old = {path for x in (".png", ".csv") for path in (folder / PICTURES).glob(f"[!.]*{x}")}
+        with ExitStack() as stack:  # all are written before the first takes its place
+
+            def beside(path: Path) -> Path:
+                old.discard(path)
+                return stack.enter_context(written_beside(path))
+
             numbers = recorded(runs, scores, facts, shown, made)
-            beside.write_text(json.dumps(numbers, indent=1) + "\n")
+            beside(folder / EVALUATION).write_text(json.dumps(numbers, indent=1) + "\n")
+            beside(folder / PAGE).write_text(html)
+            for name, content in pictures.items():
+                beside(folder / PICTURES / f"{name}.png").write_bytes(content)
+            for one in shown:
+                if one.points:
+                    write_points(beside(folder / PICTURES / f"{one.name}.csv"), one.points)
+        for path in old:
+            path.unlink()
     except OSError as error:
         raise InputError(
             f"The report cannot be written to '{folder}' ({error.strerror}): copy the run to a "

@@ -59,7 +59,9 @@ class SelfDescribing(nn.Module):
         spec, state = load_weights(path, cls.kind)
         try:
             model = cls.build(**spec)
-        except TypeError as error:
+        except InputError:
+            raise
+        except (TypeError, ValueError) as error:
             raise InputError(
                 f"'{path}' describes a model that this version cannot build ({error}): "
                 f"load it with the version that wrote it."
@@ -125,7 +127,7 @@ def read_weights(path: str | Path) -> tuple[str, dict[str, Any], dict[str, Tenso
             f"There are no weights at '{path}': give a file of weights, such as a run folder has "
             f"that has finished a checkpoint."
         ) from error
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, AttributeError) as error:
         raise InputError(
             f"'{path}' is not a complete weights file of km_rl ({error}): "
             f"a safetensors file with 'kind' and 'spec' is expected; train or copy it again."

@@ -67,7 +67,7 @@ def _kept(
     setting, seed, name = line["setting"], line["seed"], line["name"]
     config = {**ADDED, **line["config"]}
     run = f"{name}, which is recorded", name, line["kind"], setting, seed, config
-    of = line["numbers"], exhibits.get((setting, seed), {}), line["limit"], line["commit"]
+    of = line["numbers"], exhibits.get((setting, seed), {}), line["options"], line["commit"]
     return Scored(*run, curves.get(seed, []), *of)
 
 
@@ -157,7 +157,7 @@ def _line(one: Scored) -> dict[str, Any]:
     return {
         **{"setting": one.setting, "seed": one.seed, "kind": one.kind, "name": one.name},
         "config": {**config, "about": facts},
-        **{"numbers": dict(one.numbers), "limit": one.limit, "commit": one.commit},
+        **{"numbers": dict(one.numbers), "options": dict(one.options), "commit": one.commit},
     }
 
 

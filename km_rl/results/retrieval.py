@@ -17,7 +17,7 @@ from tqdm import tqdm
 from km_rl.baselines.sdm import critical_distance, radius_for
 from km_rl.core.episodic import EpisodicModel
 from km_rl.data import Images
-from km_rl.errors import written_beside
+from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.classical import (
     doublings_per_unit,
     entropy,
@@ -109,6 +109,23 @@ def compare(
         if "costs" in parts:
             note(f"{experiment}-cost", timed(bench, machines_of(seed), seed))
     return values, found
+
+
+def check_recorded(
+    known: Iterable[Row], parts: Sequence[Part], experiment: str, seeds: int
+) -> None:
+    """Refuse, before anything is measured, what could not be recorded after it.
+
+    Raises:
+        InputError: some part is recorded of more seeds.
+    """
+    names = {"facts": f"{EXPERIMENT}-facts", "errors": experiment, "costs": f"{experiment}-cost"}
+    mine = {names[part] for part in parts}
+    if (most := max((row.seeds for row in known if row.experiment in mine), default=0)) > seeds:
+        raise InputError(
+            f"--seeds is {seeds} where {', '.join(sorted(mine))} are recorded of {most}: give as "
+            f"many."
+        )
 
 
 def _all_points(

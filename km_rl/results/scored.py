@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -53,12 +54,16 @@ Logged = tuple[int, str, float]
 """A step, a metric and its value."""
 
 
+USUAL_OPTIONS: Mapping[str, int | None] = {"passes": 4, "limit": None, "seed": 0}
+"""Of `km_rl.evaluate.report.report`, on which its numbers depend, where none are given."""
+
+
 class Found(NamedTuple):
     """What `Scored` has of an evaluation."""
 
     numbers: Mapping[str, float]
     experiments: Measured
-    limit: int | None
+    options: Mapping[str, int]
     commit: str | None
 
 
@@ -73,7 +78,7 @@ class Scored(NamedTuple):
         curves: step, metric and value of what was logged of it, thinned.
         numbers: by metric.
         experiments: its numbers in the paper's experiments, where they were made.
-        limit: how many test images those were limited to, if at all.
+        options: of its evaluation, those that are not `USUAL_OPTIONS`.
         commit: of the code that evaluated it, if that was known.
     """
 
@@ -86,7 +91,7 @@ class Scored(NamedTuple):
     curves: Sequence[Logged]
     numbers: Mapping[str, float] = {}
     experiments: Mapping[str, Sequence[Any]] = {}
-    limit: int | None = None
+    options: Mapping[str, int] = {}
     commit: str | None = None
 
     @property
@@ -107,8 +112,12 @@ def by_setting(
         _check_finished(run)
         if ablations:
             _check_kind(runs[0], run)
-    usual = next((one.config for one in recorded if one.setting == one.kind), runs[0].config)
+    kind = runs[0].kind
+    usual = next((one.config for one in recorded if one.setting == kind), runs[0].config)
     made = [_of(run, usual if ablations else run.config) for run in runs]
+    for one in made:
+        if (known := _recorded(one, recorded)) is not None:
+            _check_like(known, one)
     given = {(one.setting, one.seed) for one in made}
     others = [one for one in recorded if (one.setting, one.seed) not in given]
     _check_alike([*others, *made])
@@ -118,6 +127,7 @@ def by_setting(
         *others,
     ]
     _check_test_sets(every)
+    _check_paces(every)
     settings: dict[str, list[Scored]] = {}
     for one in sorted(every, key=_order):
         settings.setdefault(one.setting, []).append(one)
@@ -174,15 +184,37 @@ def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _check_test_sets(every: Sequence[Scored]) -> None:
-    """Refuse numbers that are means over so many images beside others over more."""
-    told = {(one.numbers.get("test_images"), one.limit): one for one in every}
-    known = {size: one for size, one in told.items() if size[0] is not None}
+    """Refuse numbers that are means over so many images, or so drawn, beside others."""
+    known: dict[tuple[float, str], Scored] = {}
+    for one in every:
+        if (size := one.numbers.get("test_images")) is not None:
+            known.setdefault((size, shlex.join(flags(one.options))), one)
     if len(known) > 1:
-        each = " and ".join(f"'{one.told}' on {size:.0f}" for (size, _), one in known.items())
+        each = " and ".join(
+            f"'{one.told}' on {size:.0f}{given and ' with '}{given}"
+            for (size, given), one in known.items()
+        )
         raise InputError(
             f"Runs were tested on different images, {each}: run `python scripts/evaluate.py RUN` "
             f"with the options that the others had."
         )
+
+
+def flags(options: Mapping[str, int]) -> list[str]:
+    """Options as an evaluation's command has them."""
+    return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+
+def _check_paces(every: Sequence[Scored]) -> None:
+    """Refuse runs of which one saw more images in a step, as several processes do."""
+    first = every[0]
+    for one in every:
+        mine, its = (x.numbers["images_seen"] / x.config["steps"] for x in (first, one))
+        if not math.isclose(mine, its, rel_tol=1e-6):
+            raise InputError(
+                f"'{first.told}' saw {mine:g} images in a step and '{one.told}' {its:g}: give "
+                f"runs of as many processes, or another --experiment."
+            )
 
 
 def _with_known(one: Scored, recorded: Sequence[Scored]) -> Scored:
@@ -191,11 +223,15 @@ def _with_known(one: Scored, recorded: Sequence[Scored]) -> Scored:
     Runs are evaluated together with others now, and then as ablations or alone, where fewer
     experiments are made.
     """
-    for known in recorded:
-        same = (known.setting, known.seed) == (one.setting, one.seed)
-        if same and known.curves == rounded(one.curves):
-            return one._replace(experiments={**known.experiments, **one.experiments})
+    known = _recorded(one, recorded)
+    if known is not None and known.curves == rounded(one.curves):
+        return one._replace(experiments={**known.experiments, **one.experiments})
     return one
+
+
+def _recorded(one: Scored, recorded: Sequence[Scored]) -> Scored | None:
+    """What a run takes the place of."""
+    return next((x for x in recorded if (x.setting, x.seed) == (one.setting, one.seed)), None)
 
 
 def _check_seeds(scored: Sequence[Scored]) -> None:
@@ -296,8 +332,8 @@ def _rank(entry: Mapping[str, Any]) -> int:
 def _entries(folder: Path, ablations: bool) -> Iterator[tuple[str, Path, dict[str, Any]]]:
     """What evaluate.json says: on which test images, whose run, and the numbers.
 
-    Of ablations it is their own, where there is one. Paths in it are relative to where it was
-    made; its own run, the first, says where that was.
+    Of ablations it is their own, where there is one. Paths in it are relative to its own run, the
+    first; or, of older ones, to where it was made, as that of the first is.
     """
     path = folder / EVALUATION
     if ablations and (own := folder / ABLATIONS / EVALUATION).exists():
@@ -307,10 +343,12 @@ def _entries(folder: Path, ablations: bool) -> Iterator[tuple[str, Path, dict[st
     try:
         content = json.loads(path.read_text())
         images, models = content["conditions"]["test images"], content["models"]
-        limit = content.get("settings", {}).get("limit")
+        given = content.get("settings", {})
+        options = {x: given[x] for x, y in USUAL_OPTIONS.items() if given.get(x, y) != y}
         for entry in models:
-            away = os.path.relpath(entry["run"], models[0]["run"])
-            about = {"limit": limit, "commit": content.get("commit")}
+            run, first = entry["run"], models[0]["run"]
+            away = run if first == "." else os.path.relpath(run, first)
+            about = {"options": options, "commit": content.get("commit")}
             yield images, (folder / away).resolve(), entry | about
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
         raise InputError(
@@ -320,7 +358,7 @@ def _entries(folder: Path, ablations: bool) -> Iterator[tuple[str, Path, dict[st
 
 
 def _complete(run: Run, entries: Mapping[Path, Mapping[str, Any]]) -> Found | None:
-    """Numbers by metric, those of experiments by exhibit, the limit of test images, the commit.
+    """Numbers by metric, those of experiments by exhibit, unusual options, the commit.
 
     None for a run that is missing, or whose evaluation lacks a number.
     """
@@ -331,4 +369,4 @@ def _complete(run: Run, entries: Mapping[Path, Mapping[str, Any]]) -> Found | No
         return None
     more = {name: entry[name] for name in OPTIONAL if name in entry}
     numbers = {metric: entry[key] for metric, key in keys.items()} | more
-    return Found(numbers, entry.get("experiments", {}), entry["limit"], entry["commit"])
+    return Found(numbers, entry.get("experiments", {}), entry["options"], entry["commit"])

@@ -31,7 +31,7 @@ from km_rl.evaluate.figures import Line, png
 from km_rl.evaluate.runs import USUAL, Run, read_runs
 from km_rl.evaluate.table import FULL
 from km_rl.results.kept import bare, copy_pictures, file_name, read_curves, read_kept, write_kept
-from km_rl.results.scored import Logged, Scored, by_setting
+from km_rl.results.scored import Logged, Scored, by_setting, flags
 from km_rl.results.spread import mean
 from km_rl.results.summary import WAIT, Row, check, check_name, read, record, span
 from km_rl.train.run import joined_once
@@ -280,12 +280,16 @@ def place_of(experiment: str, setting: str, scored: Sequence[Scored]) -> str:
 def provenance(scored: Sequence[Scored], place: str = "runs") -> tuple[str, str, str]:
     """Hardware, command and commits of runs in order of seed, which the command puts there.
 
-    The commits are of the code that trained them and of that which evaluated them.
+    Where their evaluation had options that are not usual, its command follows. The commits are of
+    the code that trained them and of that which evaluated them.
     """
     hardware = joined_once(" + ", [_about(one, "hardware") for one in scored])
     evaluated = [one.commit for one in scored if one.commit]
     commit = joined_once("+", [*(_about(one, "commit") for one in scored), *evaluated])
-    return hardware, _command(scored, place), commit
+    command = _command(scored, place)
+    if scored[0].options:
+        command += f" && {_evaluation(scored, [_folders(scored, place)])}"
+    return hardware, command, commit
 
 
 def experiments(experiment: str, settings: Mapping[str, Sequence[Scored]], setting: str) -> str:
@@ -303,10 +307,18 @@ def experiments(experiment: str, settings: Mapping[str, Sequence[Scored]], setti
     for name, group in compared.items():
         place = place_of(experiment, name, group)
         commands.append(_command(group, place))
-        folders.append(f"{place}/{_usual_name(group[0])}-{span([one.seed for one in group])}")
-    limit = [] if scored[0].limit is None else ["--limit", str(scored[0].limit)]
-    commands.append(shlex.join(["python", "scripts/evaluate.py", *folders, *limit]))
-    return " && ".join(commands)
+        folders.append(_folders(group, place))
+    return " && ".join([*commands, _evaluation(scored, folders)])
+
+
+def _evaluation(scored: Sequence[Scored], folders: Sequence[str]) -> str:
+    """The command that evaluates those folders as these runs were."""
+    return shlex.join(["python", "scripts/evaluate.py", *folders, *flags(scored[0].options)])
+
+
+def _folders(scored: Sequence[Scored], place: str) -> str:
+    """Of all seeds, as their command calls them."""
+    return f"{place}/{_usual_name(scored[0])}-{span([one.seed for one in scored])}"
 
 
 def _usual_name(one: Scored) -> str:

@@ -103,10 +103,10 @@ def resolve_precision(precision: Precision) -> Literal["no", "bf16"]:
 
 
 def at_least(record: object, least: int, *names: str) -> None:
-    """Refuse a field below ``least`` with an `InputError`; None passes."""
+    """Refuse a field that is not finite or below ``least`` with an `InputError`; None passes."""
     for name in names:
         value = getattr(record, name)
-        if value is not None and not value >= least:
+        if value is not None and not least <= value < math.inf:
             raise InputError(f"{_flag(name)} is {value}: give a number of at least {least}.")
 
 
@@ -118,10 +118,10 @@ def plain_name(record: object, name: str) -> None:
 
 
 def above_zero(record: object, *names: str) -> None:
-    """Refuse a field that is not a positive, finite number with an `InputError`."""
+    """Refuse a field that is not positive and finite, in float32, too, with an `InputError`."""
     for name in names:
         value = getattr(record, name)
-        if not 0 < value < math.inf:
+        if not 0 < torch.tensor(float(value), dtype=torch.float32) < math.inf:
             raise InputError(f"{_flag(name)} is {value}: give a finite number above 0.")
 
 

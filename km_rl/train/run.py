@@ -269,14 +269,18 @@ def is_main_process() -> bool:
 def describe(model: nn.Module, command: Sequence[str] = ()) -> dict[str, Any]:
     """Facts to record with a run: commit, torch, hardware, parameters and the command.
 
-    ``command`` is a script and its arguments; by default those that were given to python.
+    ``command`` is a script and its arguments; by default those that were given to python. Of
+    several processes it has their launcher, too.
     """
+    words = ["python", *(command or sys.argv)]
+    if (n := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        words[1:1] = ["-m", "torch.distributed.run", "--nproc_per_node", str(n)]
     return {
         "commit": commit(),
         "torch": torch.__version__,
         "hardware": hardware(),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "command": shlex.join(["python", *(command or sys.argv)]),
+        "command": shlex.join(words),
     }
 
 

@@ -231,15 +231,21 @@ def test_a_forgotten_episode_axis_is_told(model: EpisodicModel[Any], images: Ten
     for verb in (model.elbo, model.write, model.address_weights):
         with pytest.raises(InputError, match=r"one episode is images\[None\]"):
             verb(images[0])
+    with pytest.raises(InputError, match="samples is 0"):
+        model.log_weights(images, 0)
 
 
 @pytest.mark.parametrize("kind", [DNC, LRUA])
-def test_a_memory_of_words_may_get_more_of_them(kind: type[DNC], images: Tensor) -> None:
+def test_a_memory_of_words_may_get_more_of_them(
+    kind: type[DNC], images: Tensor, tmp_path: Path
+) -> None:
     model = kind.build(SHAPE, filters=2, slots=K, code=C).eval()
     model.resize(2 * K)
     memory = model.write(images)
     assert memory.memory.shape == (B, 2 * K, C)
     assert model.read(memory, images).shape == images.shape
+    model.save(tmp_path / "w")
+    assert kind.load(tmp_path / "w").sizes == model.sizes
     with pytest.raises(InputError, match="slots is 0"):
         model.resize(0)
 

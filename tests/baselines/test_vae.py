@@ -58,6 +58,10 @@ def test_its_pictures(vae: VAE, images: Tensor) -> None:
     first, second = vae.iterate(images, steps=2)
     assert first.shape == images.shape
     assert_close(vae.iterate(first)[0], second)
+    with pytest.raises(InputError, match="steps is 0"):
+        vae.iterate(images, steps=0)
+    with pytest.raises(InputError, match="samples is 0"):
+        vae.log_weights(images, 0)
     samples = vae.generate(6)
     assert samples.shape == (6, *SHAPE)
     for pictures in (first, second, samples):

@@ -40,3 +40,13 @@ def test_draws_have_the_mean_and_covariance_of_the_posterior() -> None:
     close(draws.mean(0), R, tolerance=0.03)
     for column in (draws - R).unbind(-1):
         close(column.mT @ column / len(draws), U, tolerance=0.03)
+
+
+def test_episodes_that_share_their_addresses_have_draws_of_their_own() -> None:
+    torch.manual_seed(0)
+    prior = Memory(torch.zeros(4, 3), torch.eye(4))
+    w, z = torch.randn(1, 4), torch.zeros(200, 1, 3)
+    M = sample_written(prior, w, z, 1.0)
+    assert M.shape == (200, 4, 3)
+    one, other = M[::2].flatten(), M[1::2].flatten()
+    assert abs(torch.corrcoef(torch.stack([one, other]))[0, 1]) < 0.15

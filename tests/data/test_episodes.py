@@ -202,6 +202,24 @@ def test_bad_input(arguments, sentence):
             all_episodes(data, **{"length": 3, "seed": 0, **arguments})
 
 
+@pytest.mark.parametrize(
+    ("images", "labels", "sentence"),
+    [
+        (torch.rand(4, 1, 28, 28), torch.zeros(4), "float32 with shape .*: give uint8"),
+        (torch.zeros(4, 28, 28, dtype=torch.uint8), torch.zeros(4), r"\(4, 28, 28\) were given"),
+        (torch.zeros(4, 1, 28, 28, dtype=torch.uint8), torch.zeros(9), "4 images were given with"),
+    ],
+)
+def test_images_that_are_none_are_refused(images, labels, sentence):
+    with pytest.raises(InputError, match=sentence):
+        draw_episodes(Images(images, labels), 2, 3, generator=rng())
+
+
+def test_no_episodes_are_not_all():
+    with pytest.raises(InputError, match="most is 0"):
+        all_episodes(numbered(10, torch.arange(10) % 5), length=3, seed=0, most=0)
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("classes", [None, 2])
 def test_the_same_episodes_on_a_gpu(classes):

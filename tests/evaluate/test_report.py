@@ -17,7 +17,7 @@ from km_rl.errors import InputError
 from km_rl.evaluate import report as module
 from km_rl.evaluate.evaluation import Made, is_there
 from km_rl.evaluate.report import duration, report
-from km_rl.evaluate.runs import read_runs
+from km_rl.evaluate.runs import Model, read_runs
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "evaluate.py"
 ALWAYS = ["Results", "Training", "Reconstructions", "Denoising by iterative reading"]
@@ -86,7 +86,7 @@ def test_a_vae_alone_and_its_numbers(tmp_path: Path) -> None:
     (model,) = numbers["models"]
     assert model["kl_y_nats"] == model["kl_memory_nats"] == 0
     assert model["bound_nats"] == pytest.approx(model["reconstruction_nats"] + model["kl_z_nats"])
-    assert (model["run"], model["images"], model["seconds"]) == (str(vae), 400, 75)
+    assert (model["run"], model["images"], model["seconds"]) == (".", 400, 75)
     assert numbers["conditions"]["test images"] == "12, 1 pass, seed 0"
     assert numbers["gap_nats"] is None
 
@@ -219,6 +219,38 @@ def test_numbers_that_went_wrong_leave_the_report_that_is_there(tmp_path: Path) 
         report([folder], passes=1)
     after = {path: path.read_bytes() for path in before if path.name != "model.safetensors"}
     assert all(before[path] == content for path, content in after.items())
+
+
+def test_a_report_that_cannot_be_written_whole_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = finished(tmp_path / "v", tiny_vae())
+    report([folder], passes=1)
+    (folder / "figures" / "gone.png").write_text("of an older report")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_points", full)
+    with pytest.raises(InputError, match="No space left"):
+        report([folder], passes=2)
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "load", lambda dataset, data_dir, split: tiny_data())
+    report([folder], passes=2)
+    assert not (folder / "figures" / "gone.png").exists()
+
+
+def test_an_evaluation_holds_when_its_runs_are_moved_together(tmp_path: Path) -> None:
+    models: dict[str, Model] = {"k": tiny_machine(), "v": tiny_vae()}
+    both = [finished(tmp_path / "a" / name, model) for name, model in models.items()]
+    report(both, passes=1, commit="abc")
+    (tmp_path / "a").rename(tmp_path / "b")
+    moved = [tmp_path / "b" / path.name for path in both]
+    told: list[str] = []
+    report(moved, passes=1, commit="abc", anew=False, tell=told.append)
+    assert told[0].endswith(AS_IT_IS)
 
 
 def test_an_unfinished_run_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from km_rl.core.machine import KanervaMachine
 from km_rl.errors import InputError
 from km_rl.nn.weights import fill, load_weights, read_weights, save_weights
 
@@ -73,3 +74,11 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
         save_weights(path, "linear", {"not json": object()}, nn.Linear(3, 2))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("spec", ["[]", "null", '{"image_shape": [1, 28]}', '{"slots": 0}'])
+def test_a_spec_that_builds_nothing_is_refused(tmp_path: Path, spec: str) -> None:
+    path = tmp_path / "odd.safetensors"
+    save_file({"x": torch.zeros(1)}, path, metadata={"kind": "km", "spec": spec})
+    with pytest.raises(InputError):
+        KanervaMachine.load(path)

@@ -469,6 +469,64 @@ def test_a_seed_on_fewer_test_images_than_those_recorded_is_refused(
         recorded(runs[2:3])
 
 
+def test_a_run_of_other_settings_does_not_take_a_recorded_one_s_place(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    recorded(runs)
+    other = trained(tmp_path / "other", "vae", 1, steps=25)
+    evaluated(other, [entry(str(other), 1.0)])
+    kept = (tmp_path / "results" / "strokes" / RUNS).read_text()
+    with pytest.raises(InputError, match=r"vae-1, which is recorded' was .*steps=50"):
+        record_runs([other], tmp_path / "results")
+    assert (tmp_path / "results" / "strokes" / RUNS).read_text() == kept
+
+
+def test_what_an_evaluation_was_told_is_in_the_command_and_the_same_for_all(
+    runs: list[Path], tmp_path: Path
+) -> None:
+    for vae, passes in ((runs[0], 3), (runs[2], 2)):
+        evaluated(vae, [{**entry(str(vae), 100.0), "test_images": 12}])
+        told = json.loads((vae / "evaluate.json").read_text())
+        settings = {"passes": passes, "limit": 64, "seed": 0, "thorough": True}
+        (vae / "evaluate.json").write_text(json.dumps({**told, "settings": settings}))
+    made_by = recorded(runs[:1])["vae", "bound_nats"].command
+    assert made_by.endswith("evaluate.py runs/strokes-vae-0 --passes 3 --limit 64")
+    with pytest.raises(InputError, match=r"--passes 2 --limit 64 and .* 12 with --passes 3"):
+        recorded(runs[2:3])
+
+
+def test_runs_of_more_processes_are_not_averaged_with_others(runs: list[Path]) -> None:
+    for vae, images in ((runs[0], 400), (runs[2], 800)):
+        evaluated(vae, [{**entry(vae.name, 100.0), "images": images}])
+    recorded(runs[:1])
+    with pytest.raises(InputError, match=r"saw 16 images in a step and .* 8: give"):
+        recorded(runs[2:3])
+
+
+def test_ablations_differ_from_the_machine_whoever_was_recorded_first(tmp_path: Path) -> None:
+    vae = trained(tmp_path, "vae", 0)
+    full = trained(tmp_path, "km", 0, memory_kl_weight=1.0, sample_memory=True)
+    free = trained(tmp_path / "free", "km", 0)
+    for run, bound in ((vae, 100.0), (full, 60.0), (free, 50.0)):
+        evaluated(run, [entry(str(run), bound)])
+    recorded([vae], experiment="strokes-full-bound")
+    rows = recorded([full], experiment="strokes-full-bound", ablations=True)
+    record_runs([full, free], tmp_path / "results", "strokes-full-bound", ablations=True)
+    rows = {(row.setting, row.metric): row for row in read(tmp_path / "results")}
+    assert rows["km", "bound_nats"].value == 60 and rows["km-under-vae", "bound_nats"].value == 40
+    assert rows["km, memory_kl_weight=0.0, sample_memory=None", "bound_nats"].value == 50
+
+
+def test_runs_that_were_evaluated_from_mixed_paths_are_recorded_anywhere(
+    runs: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written as the way from the first run's folder, so that the runs may be moved together."""
+    km, vae = runs[1], runs[0]
+    evaluated(km, [entry(".", 60.0), {**entry(f"../{vae.name}", 100.0)}])
+    monkeypatch.chdir("/")
+    assert recorded([km, vae])["km-under-vae", "bound_nats"].value == 40
+
+
 def test_what_was_recorded_before_runs_were_kept_stays(runs: list[Path], tmp_path: Path) -> None:
     """One more seed does not take the place of two, nor another model the place of both."""
     recorded(runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -58,3 +59,11 @@ def test_counting_the_memory_asks_for_a_draw_of_it() -> None:
     Recipe(memory_kl_weight=1.0, sample_memory=True).validate()
     with pytest.raises(InputError, match="add --sample-memory"):
         Recipe(memory_kl_weight=1.0).validate()
+
+
+@pytest.mark.parametrize(
+    "given", [{"memory_kl_weight": math.inf}, {"learning_rate": math.inf}, {"clip_norm": 1e-50}]
+)
+def test_numbers_that_float32_does_not_have_are_refused(given: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"is (inf|1e-50): give a"):
+        Recipe(sample_memory=True, **given).validate()  # type: ignore[arg-type]

@@ -56,6 +56,15 @@ def test_the_command_may_be_given(tmp_path: Path) -> None:
     assert about["command"] == "python scripts/train_generative.py --model km"
 
 
+def test_the_command_of_several_processes_has_their_launcher(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    told = describe(new_model(TINY), ["scripts/train_generative.py"])["command"]
+    launched = "python -m torch.distributed.run --nproc_per_node 2"
+    assert told == f"{launched} scripts/train_generative.py"
+
+
 def test_an_unreadable_config_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"steps": ')
     with pytest.raises(InputError, match="not readable as JSON"):
