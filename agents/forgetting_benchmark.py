@@ -28,14 +28,13 @@ from agents.config import GailConfig
 from agents.forgetting import ARMS, Planted
 from agents.gail import imitate
 from agents.generator import ppo_settings
-from agents.record import COLUMNS
+from agents.record import COLUMNS, worth
 from agents.runs import Curve, Imitation, read_runs
 from agents.task import load_task
 from envs.make import bare, env_id
 from km_rl.errors import InputError, check_seeds, written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import png
-from km_rl.results.spread import mean, spread
 from km_rl.results.summary import Row, check, read
 from km_rl.results.summary import record as record_rows
 from km_rl.side_by_side import side_by_side
@@ -156,13 +155,9 @@ def record(benchmark: Forgetting, runs: Runs, command: str, results: Path) -> li
     made = hardware, command, commits
     rows = []
     for arm, curves in _curves(runs).items():
-        found = spread([curve.values[-1] for curve in curves])
-        values = {"return": found.mean, "return_iqm": found.iqm}
-        values["late_return"] = mean([curve.late for curve in curves])
         rows += [
             Row(benchmark.experiment, arm, metric, *value, len(curves), *made)
-            for metric, value in values.items()
-            if value is not None
+            for metric, value in worth(curves).items()
         ]
     check(rows, read(results))  # before a curve takes another's place
     written = [

@@ -220,6 +220,15 @@ def _curves(points: Sequence[Point]) -> list[Curve]:
     return [Curve([p.step for p in said], [p.value for p in said]) for said in found.values()]
 
 
+def worth(curves: Sequence[Curve]) -> dict[str, Estimate]:
+    """What the true returns of some seeds come to, by metric."""
+    found = spread([curve.values[-1] for curve in curves])
+    values = {"return": found.mean}
+    if found.iqm is not None:
+        values["return_iqm"] = found.iqm
+    return values | {"late_return": mean([curve.late for curve in curves])}
+
+
 def _rows(
     points: Mapping[str, Sequence[Point]],
     runs: Mapping[str, Sequence[Imitation]],
@@ -235,16 +244,13 @@ def _rows(
     rows = []
     for setting, said in points.items():
         returns = _last(said, "return")
-        found = spread(returns)
-        values = {"return": found.mean}
-        if found.iqm is not None:
-            values["return_iqm"] = found.iqm
-        values["late_return"] = mean([curve.late for curve in _curves(said)])
+        values = worth(_curves(said))
         if rollouts := _last(said, "rollout_return"):
             values["rollout_return"] = mean(rollouts)
         values["training_seconds"] = _plain(min(_last(said, "training_seconds")))
         if setting in runs and expert is not None and expert > random:
-            values["share_of_expert"] = _plain((found.mean.value - random) / (expert - random))
+            share = (values["return"].value - random) / (expert - random)
+            values["share_of_expert"] = _plain(share)
         elif setting not in runs and setting in shares:  # of runs that are not here
             values["share_of_expert"] = _plain(shares[setting])
         if memory and setting != MEMORY:
