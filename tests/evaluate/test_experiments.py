@@ -88,7 +88,7 @@ def test_every_experiment_is_a_figure_a_table_and_rows(tmp_path: Path) -> None:
         row = rows[f"strokes-{exhibit}", setting, metric]
         kind = setting.split(",")[0]
         assert row.command.endswith(
-            f"&& python scripts/evaluate.py runs/strokes-{kind}-0 --limit 8"
+            f"&& python scripts/evaluate.py runs/strokes-{kind}-0 --passes 1 --limit 8"
         )
     lines = list(csv.DictReader((tmp_path / "results/strokes/capacity.csv").open()))
     assert {line["setting"] for line in lines} == set(models)
