@@ -40,6 +40,17 @@ def above_zero(**values: float) -> None:
             raise InputError(f"{name} is {value}: a positive number is expected.")
 
 
+def not_below_zero(**values: float) -> None:
+    """Refuse values that are negative, or not finite.
+
+    Raises:
+        InputError: names the first such value.
+    """
+    for name, value in values.items():
+        if not 0 <= value < float("inf"):
+            raise InputError(f"{name} is {value}: a finite number of at least 0 is expected.")
+
+
 def check_seeds(seeds: Sequence[int]) -> None:
     """Refuse seeds of which there are none, or one is there twice or cannot be one.
 

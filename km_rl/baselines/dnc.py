@@ -33,7 +33,7 @@ from km_rl.core.addressing import START_DIMS, START_STD, look_at_few
 from km_rl.core.elbo import Elbo
 from km_rl.core.episodic import EpisodicModel
 from km_rl.core.machine import Reading
-from km_rl.errors import above_zero, at_least_one
+from km_rl.errors import above_zero, at_least_one, not_below_zero
 from km_rl.nn.initial import EMBEDDING_STD, quieten
 from km_rl.nn.mlp import GaussianHead, mlp, normal
 from km_rl.nn.precision import full_precision
@@ -93,6 +93,7 @@ class DNC(EpisodicModel[Slots]):
         super().__init__(encoder, decoder)
         at_least_one(slots=slots, code=code, key=key, heads=heads)
         above_zero(noise_var=noise_var)
+        not_below_zero(address_noise_std=address_noise_std)
         width: int = encoder.width  # type: ignore[assignment]
         lookup = heads * (code + 1 + self.modes)
         self.sizes = (slots, code, heads)
@@ -161,7 +162,7 @@ class DNC(EpisodicModel[Slots]):
         """The mean of p(z|y, M) at n draws of y ~ N(0, I), with shape (B, n, C)."""
         M = memory.memory
         with full_precision(M):
-            return self._p_z(memory, torch.randn(len(M), n, self.key_width, device=M.device)).mean
+            return self._p_z(memory, M.new_empty(len(M), n, self.key_width).normal_()).mean
 
     def resize(self, slots: int) -> None:
         """Let the memory have so many words: nothing that is learned depends on their number.

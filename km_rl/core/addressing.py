@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 from km_rl.core.linalg import cholesky
 from km_rl.nn.mlp import mlp
-from km_rl.nn.precision import full_precision
+from km_rl.nn.precision import at_least_single, full_precision
 
 START_DIMS = 4
 """Entries of y that say something when training starts, the others being N(0, 1) noise."""
@@ -41,7 +41,7 @@ class Addressing(nn.Module):
         """w = A b with b = f(y), the rows of A scaled to length 1."""
         with full_precision(y):
             A = normalize(self.addresses, dim=-1)
-            return self.key(y.float()) @ A.mT
+            return self.key(at_least_single(y)) @ A.mT
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from km_rl.core.elbo import Elbo
 from km_rl.errors import InputError, at_least_one
 from km_rl.nn.conv import auto_encoder
 from km_rl.nn.likelihoods import Likelihood, picture
+from km_rl.nn.precision import at_least_single
 from km_rl.nn.weights import SelfDescribing
 
 State = TypeVar("State")
@@ -170,7 +171,7 @@ class EpisodicModel(SelfDescribing, Generic[State]):
                 f"Images of shape {tuple(images.shape)} were given, which are none: at least one "
                 f"episode of at least one image is expected."
             )
-        return self.encoder(images).float()
+        return at_least_single(self.encoder(images))
 
     def _pictures(self, codes: Tensor) -> Tensor:
         return picture(self.decoder(codes))

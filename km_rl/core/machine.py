@@ -21,7 +21,7 @@ from km_rl.core.elbo import Elbo
 from km_rl.core.episodic import EpisodicModel
 from km_rl.core.memory import Memory, kl_written, sample_written
 from km_rl.core.prior import MemoryPrior
-from km_rl.errors import above_zero, at_least_one
+from km_rl.errors import InputError, above_zero, at_least_one, not_below_zero
 from km_rl.nn.cosines import Cosines
 from km_rl.nn.mlp import GaussianHead, normal
 from km_rl.nn.precision import full_precision
@@ -73,7 +73,7 @@ class KanervaMachine(EpisodicModel[Memory]):
         diagonal_covariance: slots are independent of one another, see `core.diagonal`.
 
     Raises:
-        InputError: a size below 1, a spread that is not positive.
+        InputError: a size below 1, a spread that is not positive, noise that is negative.
     """
 
     kind = "km"
@@ -96,6 +96,7 @@ class KanervaMachine(EpisodicModel[Memory]):
         super().__init__(encoder, decoder)
         at_least_one(slots=slots, code=code, key=key)
         above_zero(noise_var=noise_var, prior_std=prior_std)
+        not_below_zero(address_noise_std=address_noise_std)
         width: int = encoder.width  # type: ignore[assignment]
         self.addressing = Addressing(slots, key)
         spreads = (noise_var, learn_noise, prior_std)
@@ -156,8 +157,17 @@ class KanervaMachine(EpisodicModel[Memory]):
 
         Args:
             images: episodes with shape (B, T, channels, H, W).
-            mask: which images to write, with shape (B, T), for episodes of unequal length.
+            mask: which images to write, true or false, with shape (B, T), for episodes of unequal
+                length.
+
+        Raises:
+            InputError: another mask.
         """
+        if mask is not None and (mask.dtype != torch.bool or mask.shape != images.shape[:2]):
+            raise InputError(
+                f"A mask of {mask.dtype} and shape {tuple(mask.shape)} was given: one of "
+                f"{torch.bool} and shape {tuple(images.shape[:2])} is expected, as many as images."
+            )
         return self.prior().write(*self.items(images), self.prior.noise_var, mask)
 
     def items(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -177,8 +187,8 @@ class KanervaMachine(EpisodicModel[Memory]):
 
     def dream(self, memory: Memory, n: int) -> Tensor:
         """The mean of p(z|y, M) at n draws of y ~ p(y), with shape (B, n, C)."""
-        y = torch.randn(*memory.mean.shape[:-2], n, self.key_width, device=memory.mean.device)
-        return self._read_out(memory.mean, self.addressing(y))
+        y = self.addressing.addresses.new_empty(*memory.mean.shape[:-2], n, self.key_width)
+        return self._read_out(memory.mean, self.addressing(y.normal_()))
 
     def interpolate(self, memory: Memory, a: Tensor, b: Tensor, n: int = 8) -> Tensor:
         """Walk in a straight line from the weights of ``a`` to those of ``b``.
@@ -218,9 +228,10 @@ class KanervaMachine(EpisodicModel[Memory]):
         written = (*self._items(embeddings), self.prior.noise_var)
         if isinstance(prior, DiagonalMemory):
             memory = prior.write(*written)
-            return memory.sample() if sample_memory else memory.mean, memory.kl(prior).float()
+            M, kl = memory.sample() if sample_memory else memory.mean, memory.kl(prior)
+            return M, kl.to(embeddings)
         M = sample_written(prior, *written) if sample_memory else prior.write(*written).mean
-        return M, kl_written(prior, *written).float()
+        return M, kl_written(prior, *written).to(embeddings)
 
     def _read(self, embeddings: Tensor, M: Tensor, sample: bool = True) -> Reading:
         q_y = self._q_y(embeddings)

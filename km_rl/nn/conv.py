@@ -23,6 +23,7 @@ from km_rl.nn.likelihoods import (
     GaussianLikelihood,
     Likelihood,
 )
+from km_rl.nn.precision import at_least_single
 
 BLOCKS = 3
 UNSCALED_STD = 0.25
@@ -122,6 +123,11 @@ class ConvEncoder(nn.Module):
                 f"{self.image_shape} (channels, height, width): resize them, or build the model "
                 f"for their shape."
             )
+        if images.dim() < 4:
+            raise InputError(
+                f"One image of shape {tuple(images.shape)} was given to an encoder: at least one "
+                f"axis more is expected before its channels; one image is image[None]."
+            )
         if not images.is_floating_point():
             raise InputError(
                 f"Images of {images.dtype} were given to an encoder: floats in 0..1 are expected, "
@@ -140,7 +146,7 @@ class ConvEncoder(nn.Module):
         embeddings = self.linear(self.blocks(flat).flatten(1)).unflatten(0, images.shape[:-3])
         if self.cosines is None:
             return embeddings
-        return torch.cat([embeddings.float(), self.cosines(centred)], -1)
+        return torch.cat([at_least_single(embeddings), self.cosines(centred)], -1)
 
 
 class ConvDecoder(nn.Module):

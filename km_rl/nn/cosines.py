@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from km_rl.errors import InputError
-from km_rl.nn.precision import full_precision
+from km_rl.nn.precision import at_least_single, full_precision
 
 BESIDE = 400
 """Entries of an embedding that tell of the rest, as many as the paper has of photographs."""
@@ -93,7 +93,7 @@ class Cosines(nn.Module):
     def forward(self, images: Float[Tensor, "*B C H W"]) -> Float[Tensor, "*B N"]:
         """The numbers of images less their middle grey."""
         with full_precision(images):
-            return images.float().flatten(-3) @ self.analysis
+            return at_least_single(images).flatten(-3) @ self.analysis
 
     def gain(self, noise_var: float) -> Float[Tensor, " N"]:
         r"""How far a number known to ``noise_var`` is moved by seeing the image: Bayes' rule.
@@ -107,7 +107,7 @@ class Cosines(nn.Module):
     def images(self, numbers: Float[Tensor, "*B N"]) -> Float[Tensor, "*B C H W"]:
         """What they add to the middle grey."""
         with full_precision(numbers):
-            return (numbers.float() @ self.synthesis).unflatten(-1, self.image_shape)
+            return (at_least_single(numbers) @ self.synthesis).unflatten(-1, self.image_shape)
 
 
 def _dct(n: int) -> Float[Tensor, "n n"]:

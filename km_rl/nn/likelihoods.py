@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from km_rl.nn.precision import at_least_single
+
 Likelihood = Literal["bernoulli", "gaussian", "pixel-gaussian"]
 
 
@@ -37,7 +39,7 @@ class BernoulliLikelihood(nn.Module):
 
     def forward(self, output: Tensor) -> Distribution:
         """``[..., channels, H, W]`` logits to a distribution over images."""
-        return Independent(_Bernoulli(logits=output.float(), validate_args=False), 3)
+        return Independent(_Bernoulli(logits=at_least_single(output), validate_args=False), 3)
 
 
 class GaussianLikelihood(nn.Module):
@@ -67,7 +69,7 @@ class GaussianLikelihood(nn.Module):
 
     def forward(self, output: Tensor) -> Distribution:
         """``[..., channels, H, W]`` means, less the middle, to a density over images."""
-        return self._around(output.float(), self.log_std)
+        return self._around(at_least_single(output), self.log_std)
 
     def _around(self, mean: Tensor, log_std: Tensor) -> Distribution:
         std = (log_std.exp() + self.smallest_std).expand_as(mean)
@@ -82,7 +84,7 @@ class PixelGaussianLikelihood(GaussianLikelihood):
 
     def forward(self, output: Tensor) -> Distribution:
         """``[..., 2 channels, H, W]`` to a density over images."""
-        mean, log_factor = output.float().chunk(2, -3)
+        mean, log_factor = at_least_single(output).chunk(2, -3)
         return self._around(mean, self.log_std + log_factor)
 
 

@@ -10,6 +10,7 @@ from torch.distributions import Independent, Normal
 from torch.nn.functional import softplus
 
 from km_rl.nn.initial import EMBEDDING_STD, keep_variance
+from km_rl.nn.precision import at_least_single
 
 QUIET = 0.2
 """Share of their means and spreads that Gaussian heads start with."""
@@ -103,9 +104,9 @@ class GaussianHead(nn.Module):
 
     def forward(self, inputs: Tensor) -> Independent:
         """Return the Gaussian, in float32 also under autocast."""
-        mean, raw = self.net(inputs).float().chunk(2, dim=-1)
+        mean, raw = at_least_single(self.net(inputs)).chunk(2, dim=-1)
         if self.passes:
-            mean = ADDED * mean + self._passed(inputs.float(), mean.shape[-1])
+            mean = ADDED * mean + self._passed(at_least_single(inputs), mean.shape[-1])
         return normal(mean, softplus(raw) + 1e-4)
 
     def _passed(self, inputs: Tensor, width: int) -> Tensor:

@@ -18,7 +18,7 @@ from imitation.policies.replay_buffer_wrapper import ReplayBufferRewardWrapper
 from imitation.util.networks import evaluating
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from km_rl.errors import InputError, check_place
+from km_rl.errors import InputError, check_place, not_below_zero
 from km_rl.rl.attached import TrainerCallback, attach
 from km_rl.rl.evidence import POLICY
 from km_rl.rl.reward_net import KanervaRewardNet, Surprise
@@ -101,8 +101,7 @@ class KanervaCallback(TrainerCallback):
         **options: Any,
     ) -> None:
         super().__init__(verbose)
-        if not 0 <= bonus_scale < float("inf"):
-            raise InputError(f"bonus_scale is {bonus_scale}: a number of at least 0 is expected.")
+        not_below_zero(bonus_scale=bonus_scale)
         if save_every < 0 or (save_every and save_path is None):
             raise InputError(
                 f"save_every is {save_every} and save_path is {save_path}: "

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Independent, Normal
+from torch.func import functional_call
 from torch.testing import assert_close
 
 from km_rl.baselines.dkm import DKM
@@ -327,3 +328,37 @@ def test_images_in_float64_are_taken(
     model: EpisodicModel[Any], images: Tensor, no_sampling: None
 ) -> None:
     assert_close(model.elbo(images.double()).bound.float(), model.elbo(images).bound)
+
+
+@pytest.mark.usefixtures("no_sampling")
+def test_a_model_in_float64_stays_there(model: EpisodicModel[Any], images: Tensor) -> None:
+    single = model.elbo(images)
+    model, images = model.double(), images.double()
+    for term, expected in zip(model.elbo(images), single, strict=True):
+        assert term.dtype == torch.float64
+        assert_close(term.float(), expected, rtol=1e-3, atol=1e-3)
+    memory = model.write(images)
+    told = model.read(memory, images), model.generate(memory, 3), model.log_weights(images, 2)
+    assert {x.dtype for x in told} == {torch.float64}
+
+
+@pytest.mark.parametrize("sample_memory", [False, True])
+def test_gradients_of_the_bound_are_those_of_finite_differences(
+    kind: str, images: Tensor, sample_memory: bool
+) -> None:
+    """In float64, with the same draws, along a random direction of all weights together."""
+    made, own = MODELS[kind]
+    encoder, decoder = FlatEncoder(SHAPE, width=5), FlatDecoder(C, SHAPE, width=5)
+    model = made(encoder, decoder, slots=K, code=C, **own).double()  # type: ignore[call-arg]
+    weights = {n: w for n, w in model.named_parameters() if w.requires_grad}
+
+    def loss(step: float) -> Tensor:
+        torch.manual_seed(1)
+        moved = {name: w + step * way[name] for name, w in weights.items()}
+        elbo: Elbo = functional_call(model, moved, (images.double(), sample_memory))
+        return elbo.full_bound.mean()
+
+    way = {name: torch.randn_like(w) for name, w in weights.items()}
+    grads = torch.autograd.grad(loss(0.0), list(weights.values()), allow_unused=True)
+    slope = sum((g * d).sum() for g, d in zip(grads, way.values(), strict=True) if g is not None)
+    assert_close(slope, (loss(1e-6) - loss(-1e-6)) / 2e-6, rtol=1e-5, atol=0.0)

@@ -106,6 +106,16 @@ def test_masked_images_are_not_written(machine: KanervaMachine, images: Tensor) 
     assert_close(machine.write(dirty, mask), machine.write(images[:, mask[0]]))
 
 
+@pytest.mark.parametrize(
+    "mask", [torch.ones(B, T), torch.ones(B, T - 1, dtype=torch.bool), torch.ones(T).bool()]
+)
+def test_a_mask_is_true_or_false_for_each_image(
+    machine: KanervaMachine, images: Tensor, mask: Tensor
+) -> None:
+    with pytest.raises(InputError, match=r"torch\.bool and shape \(2, 5\) is expected"):
+        machine.write(images, mask)
+
+
 @pytest.mark.usefixtures("no_sampling")
 def test_no_episode_sees_another(machine: KanervaMachine, images: Tensor) -> None:
     together, alone = machine.elbo(images), machine.elbo(images[:1])
@@ -210,6 +220,12 @@ def test_a_size_below_one_is_refused(size: str, value: int) -> None:
     sizes: dict[str, Any] = {"filters": 2, "slots": 3, "code": 2, "key": 2} | {size: value}
     with pytest.raises(InputError, match=f"{size} is {value}"):
         KanervaMachine.build(SHAPE, **sizes)
+
+
+@pytest.mark.parametrize("value", [-0.1, float("inf")])
+def test_noise_that_is_negative_or_infinite_is_refused(value: float) -> None:
+    with pytest.raises(InputError, match=f"address_noise_std is {value}"):
+        KanervaMachine.build(SHAPE, 2, slots=3, code=2, address_noise_std=value)
 
 
 @pytest.mark.parametrize("name", ["noise_var", "prior_std"])

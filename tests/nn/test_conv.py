@@ -91,6 +91,11 @@ def test_images_of_another_size_are_refused() -> None:
         ConvEncoder((1, 28, 28), 2, 4)(torch.zeros(2, 1, 32, 32))
 
 
+def test_one_image_without_an_axis_before_it_is_refused() -> None:
+    with pytest.raises(InputError, match=r"one image is image\[None\]"):
+        ConvEncoder((1, 28, 28), 2, 4)(torch.zeros(1, 28, 28))
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.bool], ids=str)
 def test_images_that_are_no_floats_are_refused(dtype: torch.dtype) -> None:
     with pytest.raises(InputError, match=rf"{dtype} were given .* images / 255"):
