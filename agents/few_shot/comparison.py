@@ -295,7 +295,7 @@ class Comparison:
             return by_classical(name, *given)
         if name == TRUE_REWARD:
             return by_true_reward(self.family, self.family.held_out[task], self.steps, seed)
-        return by_few_shot(name, self.model(name, seed), *given)
+        return by_few_shot(name, self.model(name, seed), *given, SETTINGS[name].observes)
 
     def _key(self, name: str, seed: int) -> dict[str, Any]:
         """All that depends on a discriminator depends on."""

@@ -169,12 +169,21 @@ def started(
 
 
 def by_few_shot(
-    name: str, model: FewShot, family: Family, case: HeldOut, told: Pairs, steps: int, seed: int
+    name: str,
+    model: FewShot,
+    family: Family,
+    case: HeldOut,
+    told: Pairs,
+    steps: int,
+    seed: int,
+    observes: bool = True,
 ) -> Learned:
-    """PPO that is `paid` by a discriminator of this name; errors as there."""
+    """PPO that is `paid` by a discriminator of this name, which is shown each rollout unless it
+    ``observes`` none; errors as there."""
     measure = TaskReturn(family, case)
     learner, observe = paid(model, family, case.task, told, seed)
-    returns = _returns_of_ppo(f"{name}, {case.task.name}", measure, learner, observe, steps)
+    shown = observe if observes else None
+    returns = _returns_of_ppo(f"{name}, {case.task.name}", measure, learner, shown, steps)
     return _learned(returns, measure, size(model), learner)
 
 

@@ -17,6 +17,7 @@ class Setting(NamedTuple):
     Attributes:
         trained: on episodes of other experts.
         like: the setting that it is but for what changes after training, whose weights it takes.
+        observes: what an agent does is shown to it; if not, the reward stays what it was at first.
         learners: early rollouts of learners, which the memory paid, stand beside the policies that
             it is trained with.
     """
@@ -27,14 +28,20 @@ class Setting(NamedTuple):
     trained: bool = True
     like: str | None = None
     learners: bool = False
+    observes: bool = True
 
 
 MEMORY = "kanerva"
+MIXUP: Mapping[str, Any] = {"queries": "mixup"}
+BOTH: Mapping[str, Any] = {"keys": "both"}
 SETTINGS: Mapping[str, Setting] = {
     MEMORY: Setting(MetaDiscriminator),
     "kanerva-ratio": Setting(MetaDiscriminator, {"head": "ratio"}),
     "kanerva-h": Setting(MetaDiscriminator, {"channels": "h"}),
     "kanerva-a": Setting(MetaDiscriminator, {"channels": "a"}),
+    "kanerva-mixup": Setting(MetaDiscriminator, {}, MIXUP),
+    "kanerva-fixed": Setting(MetaDiscriminator, like=MEMORY, observes=False),
+    "kanerva-mixup-fixed": Setting(MetaDiscriminator, like="kanerva-mixup", observes=False),
     "left-out": Setting(MetaDiscriminator, {}, {"queries": "left_out"}),
     "no-leave-one-out": Setting(MetaDiscriminator, {}, {"queries": "written"}),
     "no-history": Setting(MetaDiscriminator, {"history": False}, like=MEMORY),
@@ -44,8 +51,11 @@ SETTINGS: Mapping[str, Setting] = {
     ),
     "with-learners": Setting(MetaDiscriminator, learners=True),
     "attention": Setting(Attention, {"keys": "state"}),
-    "attention-pairs": Setting(Attention, {"keys": "both"}),
-    "attention-with-learners": Setting(Attention, {"keys": "both"}, learners=True),
+    "attention-pairs": Setting(Attention, BOTH),
+    "attention-mixup": Setting(Attention, BOTH, MIXUP),
+    "attention-fixed": Setting(Attention, BOTH, like="attention-pairs", observes=False),
+    "attention-mixup-fixed": Setting(Attention, BOTH, like="attention-mixup", observes=False),
+    "attention-with-learners": Setting(Attention, BOTH, learners=True),
     "deep-set": Setting(DeepSet),
     "mlp-finetuned": Setting(Perceptron),
     "mlp-scratch": Setting(Perceptron, trained=False),
@@ -55,7 +65,8 @@ SETTINGS: Mapping[str, Setting] = {
 
 The AUC of ``no-history`` is the memory's, for a test shows the policy in one round: what differs
 is ``auc_earlier`` and where agents get. ``generative`` starts from the variance of actions as its
-noise: from 0.1 most of its training goes into learning that.
+noise: from 0.1 most of its training goes into learning that. The reward of a ``fixed`` one knows
+a random policy alone.
 """
 ORACLE = "oracle"
 UNSIZED = (NearestPair,)
@@ -75,6 +86,6 @@ def made_of(name: str, tasks: Tasks) -> dict[str, Any]:
     setting = SETTINGS[name]
     model = build(setting, tasks)
     told = {"kind": model.kind, **model.spec, "trained": setting.trained}
-    told |= {"recipe": dict(setting.recipe)}
+    told |= {"recipe": dict(setting.recipe)} | ({} if setting.observes else {"observes": False})
     before = MEMORY if setting.learners else setting.like
     return told if before is None else {**told, "after": made_of(before, tasks)}

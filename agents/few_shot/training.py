@@ -79,7 +79,7 @@ def meta_trained(family: Family, name: str, recipe: MetaRecipe, run_dir: Path) -
     setting = SETTINGS[name]
     if setting.like is not None:
         trained = meta_trained(family, setting.like, recipe, run_dir)
-        model = setting.model.build(trained.state, trained.rest, **setting.options)
+        model = setting.model.build(**{**trained.spec, **setting.options})
         model.load_state_dict(trained.state_dict())
         return model.eval()
     train = family.train

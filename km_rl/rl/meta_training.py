@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from km_rl.errors import InputError, NonFiniteError, above_zero, at_least_one
 from km_rl.rl.tasks import Episode, Tasks
@@ -27,7 +27,7 @@ CLIP_NORM = 5.0
 """Gradients are shortened to this length."""
 
 
-Queries = Literal["held_out", "left_out", "written"]
+Queries = Literal["held_out", "mixup", "left_out", "written"]
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,9 @@ class MetaRecipe:
     query_pairs: int = 64
     """Pairs of each that are told apart."""
     queries: Queries = "held_out"
-    """Told apart are pairs of episodes of which none was remembered; pairs that were, each left
-    out of its own score; or, for comparison, those that were, as they are."""
+    """Told apart are pairs of episodes of which none was remembered; these and mixtures of an
+    expert's and a policy's, for a logit that rises on the way from one to the other; pairs that
+    were remembered, each left out of its own score; or, for comparison, those as they are."""
     learning_rate: float = 1e-2
     """Adam's step size at the start; it falls along a cosine."""
     seed: int = 0
@@ -85,6 +86,11 @@ class MetaTraining:
 
     def __init__(self, model: FewShot, tasks: Tasks, recipe: MetaRecipe) -> None:
         recipe.validate()
+        if model.generative and recipe.queries == "mixup":
+            raise InputError(
+                "queries is 'mixup' where a generative model was given: it predicts what an owner "
+                "does, and a mixture has none, so give 'held_out'."
+            )
         if (most := max(recipe.most_pairs, recipe.query_pairs)) > tasks.fewest:
             raise InputError(
                 f"{most} pairs in each half of an expert's episodes are needed where one has "
@@ -154,11 +160,22 @@ class MetaTraining:
 
 
 def cross_entropy(model: FewShot, episode: Episode, recipe: MetaRecipe) -> Tensor:
-    """-ln p(whose it is) over the queries, in nats; expert and policy count alike."""
+    r"""-ln p(whose it is) over the queries, in nats; expert and policy count alike.
+
+    With ``mixup`` it is half of the loss; the other half is over as many mixtures of a query of
+    the expert and one of the policy, :math:`\lambda x_E + (1 - \lambda) x_\pi`, of which the
+    share lambda is the expert's (Zhang et al. 2018); lambda lies evenly between 0 and 1.
+    """
     rows, counts, left_out = _queries(episode, recipe)
+    own, other = rows.split(counts, 1)
+    mixed, share = _mixtures(own, other, recipe)
+    rows, counts = torch.cat([rows, mixed], 1), [*counts, mixed.shape[1]]
     logits = model.logits_expert_is_high(episode.expert, episode.policy, rows, left_out)
-    own, other = logits.split(counts, 1)
-    return (softplus(-own).mean() + softplus(other).mean()) / 2
+    of_expert, of_policy, of_mixed = logits.split(counts, 1)
+    apart = (softplus(-of_expert).mean() + softplus(of_policy).mean()) / 2
+    if not of_mixed.numel():
+        return apart
+    return (apart + binary_cross_entropy_with_logits(of_mixed, share)) / 2
 
 
 def negative_log_likelihood(model: FewShot, episode: Episode, recipe: MetaRecipe) -> Tensor:
@@ -173,7 +190,15 @@ def negative_log_likelihood(model: FewShot, episode: Episode, recipe: MetaRecipe
 def _queries(episode: Episode, recipe: MetaRecipe) -> tuple[Tensor, list[int], bool]:
     """Rows to ask about, the expert's first; how many are whose; whether to leave them out."""
     expert, policy, *queries = episode
-    if recipe.queries != "held_out":
+    if recipe.queries in ("left_out", "written"):
         queries = [expert, policy]
     left_out = recipe.queries == "left_out"
     return torch.cat(queries, 1), [q.shape[1] for q in queries], left_out
+
+
+def _mixtures(own: Tensor, other: Tensor, recipe: MetaRecipe) -> tuple[Tensor, Tensor]:
+    """Points between queries (B, q, D) of an expert and of a policy, which come in no order, and
+    the expert's share in each (B, q); without ``mixup`` there are none."""
+    n = own.shape[1] if recipe.queries == "mixup" else 0
+    share = ((torch.arange(n) + 0.5) / n).to(own).expand(len(own), n)
+    return torch.lerp(other[:, :n], own[:, :n], share[..., None]), share

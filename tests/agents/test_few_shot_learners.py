@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 
+from agents.few_shot.comparison import Comparison
+from agents.few_shot.config import FewShotConfig
 from agents.few_shot.exam import aucs, earlier_aucs, examination, learner_examination
 from agents.few_shot.learners import LEARNER, _Keep, early_pairs, held_out_learners, with_learners
 from agents.few_shot.settings import SETTINGS
 from agents.few_shot.training import meta_trained, payer
+from agents.generator import ppo_settings
 from envs.make import make_vec
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
-from km_rl.rl.few_shot import FewShot
+from km_rl.rl.few_shot import ROUNDS, FewShot
 from km_rl.rl.meta import MetaDiscriminator
+from km_rl.rl.meta_reward_net import FewShotRewardNet
 from km_rl.rl.meta_training import MetaRecipe
 from km_rl.rl.tasks import halves, rows_of
 
@@ -155,3 +161,48 @@ def test_earlier_rounds_are_known_by_a_memory_with_history_alone(
         c._replace(task=c.task._replace(policies={"random": policies[0]})) for c in family.held_out
     ]
     assert earlier_aucs(usual, alone, exam, 8) is None
+
+
+def test_a_fixed_reward_is_shown_no_rollout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observed: list[FewShot] = []
+    observe = FewShotRewardNet.observe
+
+    def noted(net: FewShotRewardNet, transitions: Any) -> None:
+        observed.append(net.model)
+        observe(net, transitions)
+
+    monkeypatch.setattr(FewShotRewardNet, "observe", noted)
+    agents = ("kanerva", "kanerva-fixed", "attention-fixed")
+    config = FewShotConfig(
+        agents=agents,
+        settings=("kanerva",),
+        tasks=1,
+        steps=4096,
+        auc_pairs=(8,),
+        meta=RECIPE,
+        train=3,
+        held_out=2,
+        run_dir=tmp_path,
+    )
+    Comparison(config).measure(lambda _: None)
+    times = [sum(1 for _ in same) for _, same in groupby(observed, key=id)]
+    settings = ppo_settings("PointNav")
+    rounds = 4096 // (settings.n_steps * settings.n_envs)
+    assert times == [ROUNDS + rounds, ROUNDS, ROUNDS]
+
+
+@pytest.mark.parametrize("name", [name for name, s in SETTINGS.items() if not s.observes])
+def test_a_fixed_reward_takes_the_weights_of_another(
+    family: Family, tmp_path: Path, name: str
+) -> None:
+    before = SETTINGS[name].like
+    assert before is not None
+    usual, fixed = (meta_trained(family, n, RECIPE, tmp_path) for n in (before, name))
+    assert [p.name for p in (tmp_path / "few-shot" / "pointnav").iterdir()] == [f"{before}-0"]
+    rows = torch.randn(5, 4)
+    for model in (usual, fixed):
+        model.remember(family.held_out[0].task.expert.take(torch.arange(8)))
+        model.observe(family.held_out[0].task.policies["random"].take(torch.arange(64)))
+    torch.testing.assert_close(usual(rows), fixed(rows))

@@ -300,7 +300,42 @@ def test_shuffled_memories_make_it_worse() -> None:
     assert told < 0.45 < float(cross_entropy(net, shuffled, recipe).detach())
 
 
-@pytest.mark.parametrize("queries", ["held_out", "left_out", "written"])
+def test_mixup_asks_about_points_on_the_way_from_a_policy_to_an_expert() -> None:
+    net, tasks = _net(), Tasks(few_shot_tasks.tasks())
+    g = torch.Generator().manual_seed(1)
+    episode = tasks.draw(torch.arange(3), 8, 8, 5, torch.zeros(3, dtype=torch.bool), g)
+    own, other = episode.expert_queries, episode.policy_queries
+    share = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9])[:, None]
+    mixed = share * own + (1 - share) * other
+    told = lambda rows: net.logits_expert_is_high(episode.expert, episode.policy, rows).sigmoid()
+    p, q, m = told(own), told(other), told(mixed)
+    apart = -(p.log().mean() + (1 - q).log().mean()) / 2
+    between = -(share[:, 0] * m.log() + (1 - share[:, 0]) * (1 - m).log()).mean()
+    found = cross_entropy(net, episode, replace(RECIPE, queries="mixup"))
+    torch.testing.assert_close(found, (apart + between) / 2)
+    torch.testing.assert_close(cross_entropy(net, episode, RECIPE), apart)
+
+
+def test_mixup_makes_the_logit_rise_evenly() -> None:
+    tasks = Tasks(few_shot_tasks.tasks(n=200))
+    recipe = MetaRecipe(150, 6, most_pairs=32, policy_pairs=32, query_pairs=32, learning_rate=1e-2)
+    g = torch.Generator().manual_seed(1)
+    episode = tasks.draw(torch.arange(6), 16, 32, 32, torch.zeros(6, dtype=torch.bool), g)
+    steepest = []
+    for queries in ("held_out", "mixup"):
+        ours = replace(recipe, queries=queries)
+        net = MetaDiscriminator.fit(tasks, ours, slots=16, code=8, hidden=16)
+        way = torch.linspace(0, 1, 11)[:, None, None, None]
+        points = torch.lerp(episode.policy_queries, episode.expert_queries, way)
+        given = episode.expert, episode.policy
+        p = torch.stack([net.logits_expert_is_high(*given, x).sigmoid() for x in points])
+        rise = p.detach().mean((1, 2)).diff()
+        assert (rise > 0).all()
+        steepest.append(float(rise.max() / rise.mean()))
+    assert steepest[1] < 0.8 * steepest[0]
+
+
+@pytest.mark.parametrize("queries", ["held_out", "mixup", "left_out", "written"])
 def test_training_goes_on_from_its_state_bit_by_bit(queries: str) -> None:
     tasks = Tasks(few_shot_tasks.tasks())
     recipe = replace(RECIPE, queries=queries)  # type: ignore[arg-type]
@@ -375,6 +410,9 @@ def test_more_pairs_than_there_are_and_other_sizes_are_refused() -> None:
         _net(head="best")
     with pytest.raises(InputError, match="channels 'both' and head 'ratio': it predicts actions"):
         _net(generative=True, head="ratio")
+    generative = _net(generative=True, head="ratio", channels="h", noise_var=1.0)
+    with pytest.raises(InputError, match="'mixup' where a generative model was given"):
+        MetaTraining(generative, tasks, replace(RECIPE, queries="mixup"))
 
 
 def _episode(of_policy: int, mixed: bool) -> Episode:
