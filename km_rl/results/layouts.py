@@ -116,6 +116,15 @@ PIVOTS = {
     "few-shot-teachers": Pivot(
         {"from the first": "from_first", "from the second": "from_second"}, 3
     ),
+    "few-shot-between": Pivot(
+        {
+            "the expert": "reward_own",
+            "to 0.25 m/s off": "reward@0.25",
+            "to 0.75": "reward@0.75",
+            "to 1.5": "reward@1.5",
+        },
+        2,
+    ),
     "gail-novelty": Pivot({"AUC": "auc"}, 2),
 }
 """By experiment; settings that have none of the columns are left out."""
