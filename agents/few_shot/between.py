@@ -9,9 +9,13 @@ was told of, nothing tells an agent that it gets nearer, however well experts ar
     ├── rewards.csv     setting,told,asked,reward,seed: mean speeds in m/s, mean rewards
     └── between.png     the same of the first seed, for every other expert that was told
 
-The metrics in summary.csv are means over experts that were told, and intervals Student's t over
-seeds: ``reward_own`` of further pairs of the expert itself, ``reward@<v>`` of those at most v m/s
-off, and more than the v before.
+The metrics in summary.csv, intervals by Student's t over seeds, each with all that were told:
+
+==============  =================================================================================
+``reward_own``  of further pairs of the expert that was told, the mean
+``share@<v>``   what others are paid that are at most v m/s off, and more than the v before, over
+                what the expert itself is paid: the median, for some are paid all and some nothing
+==============  =================================================================================
 """
 
 from __future__ import annotations
@@ -49,7 +53,7 @@ from km_rl.train.run import hardware, joined_once
 EXPERIMENT = "few-shot-between"
 REWARDS, FIGURE = "rewards.csv", "between.png"
 COLUMNS = ("setting", "told", "asked", "reward", "seed")
-OFF = (0.0, 0.25, 0.75, 1.5)
+OFF = (0.0, 0.1, 0.25, 0.5, 0.75)
 """Differences of speed, in m/s, whose rewards are put together."""
 
 
@@ -119,13 +123,13 @@ def measure(config: BetweenConfig, tell: Callable[[str], None] = spoken) -> list
             trained = trained_by(family.name, setting, seed, few_shot.run_dir)
             by = joined_once("+", [*trained, comparison.commit])
             for i, case in enumerate(family.held_out[: few_shot.tasks]):
-                told = comparison.told(i, few_shot.pairs)
+                known = comparison.told(i, few_shot.pairs)
                 further = comparison.exam.expert_queries[i]
-                paid = rewards(model, case.task, told, further, everyone)
+                paid = rewards(model, case.task, known, further, everyone)
                 speed = _speed(case.task)
                 found += [Paid(setting, speed, _speed(t), r, seed, by) for t, r in paid]
-            means = (f"{name} {mean(v).value:.2f}" for name, v in _metrics(found, setting, seed))
-            tell(f"{setting:18}seed {seed}  {', '.join(means)}")
+            told = (f"{name} {value:.2f}" for name, value in _metrics(found, setting, seed))
+            tell(f"{setting:18}seed {seed}  {', '.join(told)}")
     return found
 
 
@@ -175,7 +179,7 @@ def record(found: Sequence[Paid], command: str, results: Path) -> list[Path]:
         made = hardware("cpu"), command, joined_once("+", (p.commit for p in of))
         by_seed = [dict(_metrics(found, setting, seed)) for seed in seeds]
         for metric in by_seed[0]:
-            value = mean([float(np.mean(told[metric])) for told in by_seed])
+            value = mean([told[metric] for told in by_seed])
             rows.append(Row(EXPERIMENT, setting, metric, *value, len(seeds), *made))
     check(rows, read(results))
     return [*write(found, results / EXPERIMENT), record_rows(rows, results)]
@@ -200,14 +204,15 @@ def figure(found: Sequence[Paid]) -> Figure:
     return drawn
 
 
-def _metrics(found: Sequence[Paid], setting: str, seed: int) -> Iterator[tuple[str, list[float]]]:
-    """Name and values of each metric of one discriminator."""
+def _metrics(found: Sequence[Paid], setting: str, seed: int) -> Iterator[tuple[str, float]]:
+    """Each metric of one discriminator."""
     of = [p for p in found if (p.setting, p.seed) == (setting, seed)]
-    yield "reward_own", [p.reward for p in of if p.asked == p.told]
+    own = {p.told: p.reward for p in of if p.asked == p.told}
+    yield "reward_own", float(np.mean([*own.values()]))
     for above, most in pairwise(OFF):
-        inside = [p.reward for p in of if above < abs(p.asked - p.told) <= most]
-        if inside:
-            yield f"reward@{most:g}", inside
+        shares = [p.reward / own[p.told] for p in of if above < abs(p.asked - p.told) <= most]
+        if shares:
+            yield f"share@{most:g}", float(np.median(shares))
 
 
 def _by_setting(found: Sequence[Paid]) -> dict[str, list[Paid]]:

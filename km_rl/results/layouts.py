@@ -118,12 +118,13 @@ PIVOTS = {
     ),
     "few-shot-between": Pivot(
         {
-            "the expert": "reward_own",
-            "to 0.25 m/s off": "reward@0.25",
-            "to 0.75": "reward@0.75",
-            "to 1.5": "reward@1.5",
+            "reward": "reward_own",
+            "0 to 0.1 m/s off": "share@0.1",
+            "0.1 to 0.25": "share@0.25",
+            "0.25 to 0.5": "share@0.5",
+            "0.5 to 0.75": "share@0.75",
         },
-        2,
+        3,
     ),
     "gail-novelty": Pivot({"AUC": "auc"}, 2),
 }

@@ -78,19 +78,20 @@ def test_the_expert_is_asked_about_by_further_pairs(family: Family) -> None:
 
 
 def test_rewards_are_put_together_by_how_far_off_they_are(tmp_path: Path) -> None:
-    at = {1.0: 6.0, 1.2: 4.0, 0.8: 2.0, 1.5: 1.0, 2.5: 0.5, 2.6: 9.0}
+    at = {1.0: 4.0, 1.05: 3.0, 1.2: 2.0, 0.8: 1.0, 0.9: 2.0, 0.76: 0.0, 1.75: 0.5, 2.5: 9.0}
     found = [
-        Paid("kanerva", 1.0, asked, reward + seed, seed, "c")
+        Paid("kanerva", 1.0, asked, reward * (1 + seed), seed, "c")
         for seed in (0, 1)
         for asked, reward in at.items()
     ]
     record(found, "python scripts/few_shot_between.py", tmp_path)
     told = {row.metric: row for row in read(tmp_path)}
     values = {metric: row.value for metric, row in told.items()}
-    assert values == {"reward_own": 6.5, "reward@0.25": 3.5, "reward@0.75": 1.5, "reward@1.5": 1.0}
+    shares = {"share@0.1": 0.625, "share@0.25": 0.25, "share@0.75": 0.125}
+    assert values == pytest.approx({"reward_own": 6.0, **shares})
     assert {row.seeds for row in told.values()} == {2}
     lines = (tmp_path / EXPERIMENT / "rewards.csv").read_text().splitlines()
-    assert lines[:2] == ["setting,told,asked,reward,seed", "kanerva,1,1,6,0"] and len(lines) == 13
+    assert lines[:2] == ["setting,told,asked,reward,seed", "kanerva,1,1,4,0"] and len(lines) == 17
 
 
 def test_a_panel_for_each_setting_shows_every_other_expert() -> None:
@@ -114,5 +115,5 @@ def test_the_script_draws_what_it_tells(tmp_path: Path) -> None:
         "few_shot_between.py", "--seeds", 0, "--tasks", 1, "--run-dir", tmp_path
     ).splitlines()
     assert [line.split()[0] for line in told[:2]] == ["kanerva", "kanerva-mixup"]
-    assert "reward_own" in told[0] and "reward@0.25" in told[0]
+    assert "reward_own" in told[0] and "share@0.25" in told[0]
     assert all(Path(path).stat().st_size for path in told[2:]) and len(told) == 4
