@@ -2,10 +2,14 @@
 
     net = FewShotRewardNet(venv.observation_space, venv.action_space, model)
     net.remember(demonstrations)
+    net.observe(random_transitions)                       # what is not the expert
     venv = RewardVecEnvWrapper(venv, net.reward_fn)       # imitation's
-    PPO("MlpPolicy", venv).learn(100_000, callback=ObserveRollouts(net))
+    PPO("MlpPolicy", venv).learn(100_000)
 
-Nothing in it is trained any more, so there is no adversarial trainer.
+Nothing in it is trained any more, so there is no adversarial trainer. So it is a reward that stays
+as it is, for a model that was trained with mixup (`km_rl.rl.MetaRecipe`); with
+``learn(..., callback=ObserveRollouts(net))`` what the agent does is written, too, and the reward
+follows it.
 """
 
 from __future__ import annotations
