@@ -13,7 +13,7 @@ import sys
 import torch
 import tyro
 
-from agents.few_shot.between import EXPERIMENT, BetweenConfig, measure, record, write
+from agents.few_shot.between import BetweenConfig, measure, record, write
 from km_rl.errors import exit_on_input_error
 from km_rl.results.summary import command_of
 
@@ -26,9 +26,10 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     found = measure(config)
     if config.record is None:
-        files = write(found, config.run_dir / EXPERIMENT)
+        files = write(found, config.run_dir / config.experiment)
     else:
-        files = record(found, command_of("few_shot_between", arguments), config.record)
+        command = command_of("few_shot_between", arguments)
+        files = record(found, config.experiment, command, config.record)
     for path in files:
         print(path)
 

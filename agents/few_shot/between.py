@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -33,24 +34,22 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from agents.few_shot import by_seed
+from agents.few_shot.by_seed import BySeed
 from agents.few_shot.comparison import Comparison, spoken
 from agents.few_shot.config import FewShotConfig
+from agents.few_shot.exam import own_stream
+from agents.few_shot.points import Key
 from agents.few_shot.settings import MEMORY
-from agents.few_shot.training import trained_by
 from agents.figures import PALETTE
 from envs.cheetah import SPEED
 from km_rl.errors import written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import STYLE, WIDTH, png
-from km_rl.results.spread import mean
-from km_rl.results.summary import Row, check, read
-from km_rl.results.summary import record as record_rows
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import ROUNDS, FewShot
 from km_rl.rl.tasks import Task, rows_of
-from km_rl.train.run import hardware, joined_once
 
-EXPERIMENT = "few-shot-between"
 REWARDS, FIGURE = "rewards.csv", "between.png"
 COLUMNS = ("setting", "told", "asked", "reward", "seed")
 OFF = (0.0, 0.1, 0.25, 0.5, 0.75)
@@ -91,6 +90,11 @@ class BetweenConfig:
     """The folder of the results to record this in."""
 
     @property
+    def experiment(self) -> str:
+        """Its name in the results."""
+        return self.few_shot.experiment.replace("halfcheetah-velocity", "between", 1)
+
+    @property
     def few_shot(self) -> FewShotConfig:
         """The comparison whose discriminators and experts these are."""
         return FewShotConfig(
@@ -119,24 +123,25 @@ def measure(config: BetweenConfig, tell: Callable[[str], None] = spoken) -> list
     found: list[Paid] = []
     for seed in few_shot.seeds:
         for setting in few_shot.settings:
-            model = comparison.model(setting, seed)
-            trained = trained_by(family.name, setting, seed, few_shot.run_dir)
-            by = joined_once("+", [*trained, comparison.commit])
+            model, by = comparison.model(setting, seed), comparison.made_by(setting, seed)
+            of: list[Paid] = []
             for i, case in enumerate(family.held_out[: few_shot.tasks]):
                 known = comparison.told(i, few_shot.pairs)
                 further = comparison.exam.expert_queries[i]
                 paid = rewards(model, case.task, known, further, everyone)
                 speed = _speed(case.task)
-                found += [Paid(setting, speed, _speed(t), r, seed, by) for t, r in paid]
-            told = (f"{name} {value:.2f}" for name, value in _metrics(found, setting, seed))
+                of += [Paid(setting, speed, _speed(t), r, seed, by) for t, r in paid]
+            told = (f"{one.metric} {one.value:.2f}" for one in _metrics(of))
             tell(f"{setting:18}seed {seed}  {', '.join(told)}")
+            found += of
     return found
 
 
+@own_stream()
 @torch.no_grad()
 def rewards(
     model: FewShot, expert: Task, told: Pairs, further: Tensor, everyone: Sequence[Task]
-) -> Iterator[tuple[Task, float]]:
+) -> list[tuple[Task, float]]:
     """The mean reward of each one's pairs, where ``told`` is all that is known of the expert.
 
     Args:
@@ -146,9 +151,9 @@ def rewards(
     model.remember(told)
     for _ in range(ROUNDS):
         model.observe(expert.policies["random"])
-    for task in everyone:
-        rows = further if task is expert else rows_of(task.expert)
-        yield task, float(softplus(model(rows)).mean())
+    asked = [further if task is expert else rows_of(task.expert) for task in everyone]
+    paid = [float(softplus(model(rows)).mean()) for rows in asked]
+    return list(zip(everyone, paid, strict=True))
 
 
 def write(found: Sequence[Paid], folder: Path) -> list[Path]:
@@ -167,29 +172,24 @@ def write(found: Sequence[Paid], folder: Path) -> list[Path]:
     return [written, folder / FIGURE]
 
 
-def record(found: Sequence[Paid], command: str, results: Path) -> list[Path]:
+def record(found: Sequence[Paid], experiment: str, command: str, results: Path) -> list[Path]:
     """Write everything and put the summary's rows in place.
 
     Raises:
         InputError: files that cannot be read or written, or rows of more seeds are there.
     """
-    rows = []
-    for setting, of in _by_setting(found).items():
-        seeds = list(dict.fromkeys(p.seed for p in of))
-        made = hardware("cpu"), command, joined_once("+", (p.commit for p in of))
-        by_seed = [dict(_metrics(found, setting, seed)) for seed in seeds]
-        for metric in by_seed[0]:
-            value = mean([told[metric] for told in by_seed])
-            rows.append(Row(EXPERIMENT, setting, metric, *value, len(seeds), *made))
-    check(rows, read(results))
-    return [*write(found, results / EXPERIMENT), record_rows(rows, results)]
+    discriminators = _grouped(found, lambda p: (p.setting, p.seed))
+    numbers = [one for of in discriminators.values() for one in _metrics(of)]
+    return by_seed.record(
+        numbers, experiment, command, results, lambda folder: write(found, folder)
+    )
 
 
 def figure(found: Sequence[Paid]) -> Figure:
     """Rewards against the speed of what is asked about: a panel for each setting, a line for
     every other expert that was told, and where its own speed is."""
     first = [p for p in found if p.seed == found[0].seed]
-    panels = _by_setting(first)
+    panels = _grouped(first, lambda p: p.setting)
     told = sorted({p.told for p in first})[::2]
     with rc_context(STYLE):
         drawn = Figure(figsize=(WIDTH, 2.6), layout="constrained")
@@ -204,20 +204,23 @@ def figure(found: Sequence[Paid]) -> Figure:
     return drawn
 
 
-def _metrics(found: Sequence[Paid], setting: str, seed: int) -> Iterator[tuple[str, float]]:
+def _metrics(of: Sequence[Paid]) -> Iterator[BySeed]:
     """Each metric of one discriminator."""
-    of = [p for p in found if (p.setting, p.seed) == (setting, seed)]
-    own = {p.told: p.reward for p in of if p.asked == p.told}
-    yield "reward_own", float(np.mean([*own.values()]))
+
+    first, own = of[0], {p.told: p.reward for p in of if p.asked == p.told}
+    found = partial(BySeed, first.setting, seed=first.seed, commit=first.commit)
+    yield found("reward_own", float(np.mean([*own.values()])))
     for above, most in pairwise(OFF):
         shares = [p.reward / own[p.told] for p in of if above < abs(p.asked - p.told) <= most]
         if shares:
-            yield f"share@{most:g}", float(np.median(shares))
+            yield found(f"share@{most:g}", float(np.median(shares)))
 
 
-def _by_setting(found: Sequence[Paid]) -> dict[str, list[Paid]]:
-    settings = dict.fromkeys(p.setting for p in found)
-    return {setting: [p for p in found if p.setting == setting] for setting in settings}
+def _grouped(found: Sequence[Paid], key: Callable[[Paid], Key]) -> dict[Key, list[Paid]]:
+    groups: dict[Key, list[Paid]] = {}
+    for one in found:
+        groups.setdefault(key(one), []).append(one)
+    return groups
 
 
 def _speed(task: Task) -> float:

@@ -158,6 +158,11 @@ class Comparison:
         recipe = replace(self.config.meta, seed=seed)
         return meta_trained(self.family, setting, recipe, self.config.run_dir)
 
+    def made_by(self, name: str, seed: int) -> str:
+        """Commits of the code that trained a discriminator and of the code that measures it."""
+        trained = trained_by(self.config.family, name, seed, self.config.run_dir)
+        return joined_once("+", [*trained, self.commit])
+
     def filmed(self) -> dict[str, Any]:
         """Agents of the first task and seed, by name, and first the expert, where it can act.
 
@@ -246,8 +251,8 @@ class Comparison:
         line = self.notes.of(key)
         if line is None:
             values = find() or []
-            parts = [self._commit(setting, seed)]
-            parts += [self._commit(MEMORY, seed)] if of_learners else []
+            parts = [self.made_by(setting, seed)]
+            parts += [self.made_by(MEMORY, seed)] if of_learners else []
             made = {"commit": joined_once("+", parts), "hardware": hardware("cpu")}
             line = self.notes.add(key, {"values": values, **made})
         return line
@@ -278,7 +283,7 @@ class Comparison:
             "expert": learned.expert,
             "random": learned.random,
             "parameters": learned.parameters,
-            "commit": self._commit(name, seed),
+            "commit": self.made_by(name, seed),
             "hardware": hardware("cpu"),
         }
 
@@ -318,11 +323,6 @@ class Comparison:
         key = self._key(name, seed) | {"task": task, "pairs": c.pairs, "steps": self.steps}
         key |= {"ppo": asdict(ppo_settings(env)), "measures": MEASURES}
         return key | {"episodes": episodes(env), "tested": [POLICY_PAIRS, QUERIES, SEED]}
-
-    def _commit(self, name: str, seed: int) -> str:
-        """Of the code that trained a discriminator and of the code that measures it."""
-        trained = trained_by(self.config.family, name, seed, self.config.run_dir)
-        return joined_once("+", [*trained, self.commit])
 
     def _policy(self, key: Mapping[str, Any]) -> Path:
         named = "-".join(str(key[part]) for part in ("setting", "task", "pairs", "steps", "seed"))

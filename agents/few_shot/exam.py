@@ -39,7 +39,7 @@ def examination(family: Family, most: int, policy_pairs: int, queries: int) -> E
 
 
 @contextmanager
-def _own_stream() -> Iterator[None]:
+def own_stream() -> Iterator[None]:
     """Random numbers from `SEED` on, so that what draws in a test does so alike whatever was drawn
     before, and what is drawn afterwards is as it would have been."""
     with torch.random.fork_rng(devices=[]):
@@ -47,7 +47,7 @@ def _own_stream() -> Iterator[None]:
         yield
 
 
-@_own_stream()
+@own_stream()
 @torch.no_grad()
 def aucs(model: FewShot, exam: Episode, pairs: int) -> list[float]:
     """The AUC on each held-out task, of a model that is told ``pairs`` pairs of its expert."""
@@ -75,7 +75,7 @@ def earlier_aucs(
         earlier = torch.cat([rows_of(policy)[halves(policy) == 1] for policy in rounds[:-1]])
         model.clear()
         model.remember(_named(expert[:pairs], model.state))
-        with _own_stream():
+        with own_stream():
             for policy in rounds:
                 model.observe(policy.take(halves(policy) == 0))
             logits = model(torch.cat([queries, earlier])).numpy()
@@ -116,7 +116,7 @@ def _aucs(logits: np.ndarray, exam: Episode) -> list[float]:
     return [probability_of_improvement(x[:n], x[n:]) for x in logits]
 
 
-@_own_stream()
+@own_stream()
 def adapt_ms(model: FewShot, exam: Episode, pairs: int) -> float:
     """Milliseconds to take in ``pairs`` pairs of an expert, ready to be asked: the fastest."""
     state = model.state

@@ -23,11 +23,12 @@ import torch
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from agents.few_shot import by_seed
+from agents.few_shot.by_seed import BySeed
 from agents.few_shot.comparison import Comparison, spoken
 from agents.few_shot.config import FewShotConfig
 from agents.few_shot.scores import started
 from agents.few_shot.settings import MEMORY
-from agents.few_shot.training import trained_by
 from agents.figures import PALETTE
 from agents.generator import ppo_settings
 from agents.true_return import SEED
@@ -36,12 +37,8 @@ from envs.tasks import Family
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import STYLE, WIDTH, png
-from km_rl.results.spread import mean
-from km_rl.results.summary import Row, check, read
-from km_rl.results.summary import record as record_rows
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.meta import MetaDiscriminator
-from km_rl.train.run import hardware, joined_once
 
 ARMS = ("one", "both", "forgotten")
 EPISODES = 12
@@ -55,16 +52,6 @@ class Teachers(NamedTuple):
 
     first: Pairs
     second: Pairs
-
-
-class End(NamedTuple):
-    """How far the agents of an arm and a seed end from a teacher, and of whose code they are."""
-
-    arm: str
-    metric: str
-    value: float
-    seed: int
-    commit: str
 
 
 @dataclass(frozen=True)
@@ -104,7 +91,7 @@ class TeachersConfig:
 
 def teach(
     config: TeachersConfig, tell: Callable[[str], None] = spoken
-) -> tuple[list[End], Figure]:
+) -> tuple[list[BySeed], Figure]:
     """Let the agents of every arm and seed learn; where they end, and a figure of the first seed.
 
     Args:
@@ -116,19 +103,17 @@ def teach(
     comparison = Comparison(config.few_shot)
     few_shot, family = comparison.config, comparison.family
     teachers = Teachers(*(comparison.told(i, few_shot.pairs) for i in (0, 1)))
-    ends: list[End] = []
+    ends: list[BySeed] = []
     drawn: dict[str, np.ndarray] = {}
     for seed in few_shot.seeds:
         model = comparison.model(MEMORY, seed)
         assert isinstance(model, MetaDiscriminator)
-        by = joined_once(
-            "+", [*trained_by(family.name, MEMORY, seed, few_shot.run_dir), comparison.commit]
-        )
+        by = comparison.made_by(MEMORY, seed)
         for arm in ARMS:
             paths = taught(model, family, teachers, comparison.steps, seed, arm)
             drawn.setdefault(arm, paths)
             apart = dict(zip(Teachers._fields, distances(paths, teachers), strict=True))
-            ends += [End(arm, f"from_{who}", value, seed, by) for who, value in apart.items()]
+            ends += [BySeed(arm, f"from_{who}", value, seed, by) for who, value in apart.items()]
             tell(
                 f"{arm:12}seed {seed}  ends {apart['first']:.2f} from the first teacher, "
                 f"{apart['second']:.2f} from the second"
@@ -136,13 +121,13 @@ def teach(
     return ends, figure(drawn, teachers)
 
 
-def write(ends: list[End], drawn: Figure, folder: Path) -> list[Path]:
+def write(ends: list[BySeed], drawn: Figure, folder: Path) -> list[Path]:
     """The figure, and the numbers as a file; returns their paths.
 
     Raises:
         InputError: the folder cannot be written.
     """
-    lines = [[e.arm, e.metric, number(round(e.value, 4)), str(e.seed)] for e in ends]
+    lines = [[e.setting, e.metric, number(round(e.value, 4)), str(e.seed)] for e in ends]
     written = write_csv(folder / DISTANCES, COLUMNS, lines)
     with written_beside(folder / FIGURE) as beside:
         beside.write_bytes(png(drawn))
@@ -150,20 +135,16 @@ def write(ends: list[End], drawn: Figure, folder: Path) -> list[Path]:
 
 
 def record(
-    ends: list[End], drawn: Figure, experiment: str, command: str, results: Path
+    ends: list[BySeed], drawn: Figure, experiment: str, command: str, results: Path
 ) -> list[Path]:
     """Write everything and put the summary's rows in place, the intervals Student's t over seeds.
 
     Raises:
         InputError: files that cannot be read or written, or runs that were not of a checkout.
     """
-    rows = []
-    for arm, metric in dict.fromkeys((e.arm, e.metric) for e in ends):
-        of = [e for e in ends if (e.arm, e.metric) == (arm, metric)]
-        made = hardware("cpu"), command, joined_once("+", (e.commit for e in of))
-        rows.append(Row(experiment, arm, metric, *mean([e.value for e in of]), len(of), *made))
-    check(rows, read(results))
-    return [*write(ends, drawn, results / experiment), record_rows(rows, results)]
+    return by_seed.record(
+        ends, experiment, command, results, lambda folder: write(ends, drawn, folder)
+    )
 
 
 def taught(

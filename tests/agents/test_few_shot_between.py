@@ -13,7 +13,6 @@ from commands import run_here
 from torch.nn.functional import softplus
 
 from agents.few_shot.between import (
-    EXPERIMENT,
     BetweenConfig,
     Paid,
     figure,
@@ -84,13 +83,13 @@ def test_rewards_are_put_together_by_how_far_off_they_are(tmp_path: Path) -> Non
         for seed in (0, 1)
         for asked, reward in at.items()
     ]
-    record(found, "python scripts/few_shot_between.py", tmp_path)
+    record(found, "few-shot-between", "python scripts/few_shot_between.py", tmp_path)
     told = {row.metric: row for row in read(tmp_path)}
     values = {metric: row.value for metric, row in told.items()}
     shares = {"share@0.1": 0.625, "share@0.25": 0.25, "share@0.75": 0.125}
     assert values == pytest.approx({"reward_own": 6.0, **shares})
     assert {row.seeds for row in told.values()} == {2}
-    lines = (tmp_path / EXPERIMENT / "rewards.csv").read_text().splitlines()
+    lines = (tmp_path / "few-shot-between" / "rewards.csv").read_text().splitlines()
     assert lines[:2] == ["setting,told,asked,reward,seed", "kanerva,1,1,4,0"] and len(lines) == 17
 
 
