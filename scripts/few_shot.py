@@ -21,7 +21,7 @@ from agents.few_shot.comparison import Comparison
 from agents.few_shot.config import FewShotConfig
 from agents.few_shot.film import NoFilm, strip
 from agents.few_shot.points import table
-from agents.few_shot.record import record, write_files
+from agents.few_shot.record import draw, record, write_files
 from envs.demos import save
 from envs.make import env_id
 from envs.tasks import demonstrations
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     points = comparison.measure()
     print(table(points))
     if config.record is None:
-        files = write_files(points, folder := comparison.folder)
+        files = write_files(points, folder := comparison.folder) + draw(points, folder)
     else:
         folder = config.record / config.experiment
         command = command_of("few_shot", arguments)

@@ -11,10 +11,10 @@
         ├── returns.png             scores of agents against environment steps
         └── strip.png               of HalfCheetah: agents at work, see `agents.few_shot.film`
 
-A setting's file and the figures are written anew: record all with one command, which measures what
-is not in ``measured.jsonl`` yet, so it may be stopped and go on on another machine. ``step`` is
-how far an agent was, so that its file holds the whole curve of ``return``; 0 where there is no
-agent.
+A setting's file is written anew, and the figures from the files of all settings that are there. A
+setting is held against another where one command has both; it measures what is not in
+``measured.jsonl`` yet, so it may be stopped and go on on another machine. ``step`` is how far an
+agent was, so that its file holds the whole curve of ``return``; 0 where there is no agent.
 
 The metrics of a setting in summary.csv; intervals by Student's t over seeds, each with all its
 tasks, see `km_rl.results.spread.across_tasks`. What has no seed, ``knn`` and ``oracle``, is
@@ -40,10 +40,13 @@ examined once and has no interval:
 ``return_kanerva_ahead``        the memory's agents' less this one's, on the same tasks and seeds
 ``probability_kanerva_better``  how often the memory's agent beats this one on the same task
 ==============================  =================================================================
+
+``kanerva`` in a metric's name stands for each of `LEADERS`.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,14 +54,16 @@ import numpy as np
 
 from agents.few_shot import figures
 from agents.few_shot.points import Point, ends, grouped, named, provenance
-from agents.few_shot.settings import MEMORY
-from km_rl.errors import written_beside
+from agents.few_shot.settings import MEMORY, MENDED
+from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import png
 from km_rl.results.spread import Estimate, across_tasks, improvement
 from km_rl.results.summary import Row, check, read
 from km_rl.results.summary import record as record_rows
 
+LEADERS = (MEMORY, MENDED)
+"""Held against every other setting."""
 COLUMNS = ("step", "pairs", "metric", "value", "seed", "task")
 FIGURES = {
     "auc": ("auc.png", figures.auc),
@@ -68,7 +73,7 @@ FIGURES = {
 
 
 def write_files(points: Sequence[Point], folder: Path) -> list[Path]:
-    """What was measured of each setting, and the figures of what there is; returns the paths.
+    """A file for each setting that was measured; returns the paths.
 
     Raises:
         InputError: the folder cannot be written.
@@ -78,16 +83,30 @@ def write_files(points: Sequence[Point], folder: Path) -> list[Path]:
         value = number(round(p.value, 4))
         line = [str(p.step), str(p.pairs), p.metric, value, str(p.seed), p.task]
         by_setting.setdefault(p.setting, []).append(line)
-    written = [
+    return [
         write_csv(folder / f"{setting}.csv", COLUMNS, lines)
         for setting, lines in by_setting.items()
     ]
+
+
+def draw(points: Sequence[Point], folder: Path) -> list[Path]:
+    """The figures of what there is; returns the paths, errors as `write_files`."""
+    written = []
     for metric, (name, drawn) in FIGURES.items():
         if any(p.metric == metric for p in points):
             written.append(folder / name)
             with written_beside(folder / name) as beside:
                 beside.write_bytes(png(drawn(points)))
     return written
+
+
+def recorded(folder: Path) -> list[Point]:
+    """What `write_files` wrote there, for this command or another.
+
+    Raises:
+        InputError: a file that cannot be read.
+    """
+    return [point for path in sorted(folder.glob("*.csv")) for point in _read(path)]
 
 
 def record(points: Sequence[Point], experiment: str, command: str, folder: Path) -> list[Path]:
@@ -98,8 +117,8 @@ def record(points: Sequence[Point], experiment: str, command: str, folder: Path)
     """
     found = rows(points, experiment, command)
     check(found, read(folder))
-    files = write_files(points, folder / experiment)
-    return [*files, record_rows(found, folder)]
+    files = write_files(points, place := folder / experiment)
+    return [*files, *draw(recorded(place), place), record_rows(found, folder)]
 
 
 def rows(points: Sequence[Point], experiment: str, command: str) -> list[Row]:
@@ -108,10 +127,11 @@ def rows(points: Sequence[Point], experiment: str, command: str) -> list[Row]:
     tables = grouped(last, _place)
     found = []
     for (setting, metric), values in tables.items():
-        memory = tables.get((MEMORY, metric))
         told = [({setting}, _alone(metric, values))]
-        if memory is not None and setting != MEMORY:
-            told.append(({MEMORY, setting}, _beside(metric, memory, values)))
+        for leader in LEADERS:
+            its = tables.get((leader, metric))
+            if its is not None and setting != leader:
+                told.append(({leader, setting}, _beside(metric, leader, its, values)))
         for of, numbers in told:
             of_these = [p for p in last if p.setting in of and named(p) == metric]
             hardware, by = provenance(of_these)
@@ -135,17 +155,37 @@ def _alone(metric: str, values: np.ndarray) -> Numbers:
     return told
 
 
-def _beside(metric: str, memory: np.ndarray, values: np.ndarray) -> Numbers:
-    """What they say beside the memory's; those of one seed are beside each of its."""
+def _beside(metric: str, leader: str, its: np.ndarray, values: np.ndarray) -> Numbers:
+    """What they say beside a leader's; those of one seed are beside each of its."""
     told: Numbers = {}
     name, at, pairs = metric.partition("@")
     if name in ("auc", "return"):
-        ahead = across_tasks(memory - values)
-        told[f"{name}_kanerva_ahead{at}{pairs}"] = (ahead.mean, ahead.n)
+        ahead = across_tasks(its - values)
+        told[f"{name}_{leader}_ahead{at}{pairs}"] = (ahead.mean, ahead.n)
     if name == "return":
-        better = improvement(memory, values)
-        told["probability_kanerva_better"] = (better, min(len(memory), len(values)))
+        better = improvement(its, values)
+        told[f"probability_{leader}_better"] = (better, min(len(its), len(values)))
     return told
+
+
+def _read(path: Path) -> list[Point]:
+    """The points of a setting's file, but for what made them."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [
+                Point(
+                    path.stem,
+                    line["metric"],
+                    int(line["pairs"]),
+                    line["task"],
+                    int(line["seed"]),
+                    float(line["value"]),
+                    int(line["step"]),
+                )
+                for line in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"'{path}' cannot be read ({error}): restore it from git.") from error
 
 
 def _place(point: Point) -> tuple[str, str]:

@@ -31,7 +31,8 @@ class Setting(NamedTuple):
     observes: bool = True
 
 
-MEMORY = "kanerva"
+MEMORY, MENDED = "kanerva", "kanerva-mixup-fixed"
+"""The memory, and the same as agents get furthest by it: see docs/few-shot.md."""
 MIXUP: Mapping[str, Any] = {"queries": "mixup"}
 BOTH: Mapping[str, Any] = {"keys": "both"}
 SETTINGS: Mapping[str, Setting] = {
@@ -41,7 +42,7 @@ SETTINGS: Mapping[str, Setting] = {
     "kanerva-a": Setting(MetaDiscriminator, {"channels": "a"}),
     "kanerva-mixup": Setting(MetaDiscriminator, {}, MIXUP),
     "kanerva-fixed": Setting(MetaDiscriminator, like=MEMORY, observes=False),
-    "kanerva-mixup-fixed": Setting(MetaDiscriminator, like="kanerva-mixup", observes=False),
+    MENDED: Setting(MetaDiscriminator, like="kanerva-mixup", observes=False),
     "left-out": Setting(MetaDiscriminator, {}, {"queries": "left_out"}),
     "no-leave-one-out": Setting(MetaDiscriminator, {}, {"queries": "written"}),
     "no-history": Setting(MetaDiscriminator, {"history": False}, like=MEMORY),

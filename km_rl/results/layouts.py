@@ -31,6 +31,8 @@ FEW_SHOT = Pivot(
         "IQM": "return_iqm",
         "lead": "return_kanerva_ahead",
         "P(improvement)": "probability_kanerva_better",
+        "lead, both": "return_kanerva-mixup-fixed_ahead",
+        "P, both": "probability_kanerva-mixup-fixed_better",
     },
     3,
     {
@@ -42,6 +44,7 @@ FEW_SHOT = Pivot(
         "and task by task.",
         "P(improvement)": "P(improvement): how often an agent of kanerva ends above one of the "
         "row on the same task.",
+        "lead, both": "Both: the same two of kanerva-mixup-fixed.",
     },
 )
 PIVOTS = {

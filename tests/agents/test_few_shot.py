@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from agents.few_shot import scores, training
 from agents.few_shot.comparison import Comparison
@@ -23,7 +25,7 @@ from agents.few_shot.figures import auc, looks, returns, sides
 from agents.few_shot.film import NoFilm
 from agents.few_shot.notes import Notes
 from agents.few_shot.points import Point, ends
-from agents.few_shot.record import record, rows
+from agents.few_shot.record import FIGURES, record, rows
 from agents.few_shot.rivals import NearestPair, size
 from agents.few_shot.scores import (
     CLASSICAL,
@@ -499,10 +501,35 @@ def test_intervals_are_there_from_three_seeds_on(tmp_path: Path) -> None:
         record([p for p in points if p.seed], "few-shot-pointnav", "c", tmp_path)
 
 
+def test_what_is_recorded_later_joins_the_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a setting that is recorded again the new numbers alone are drawn."""
+    drawn: list[list[Point]] = []
+
+    def remember(points: Sequence[Point]) -> Figure:
+        drawn.append(list(points))
+        return returns(points)
+
+    monkeypatch.setitem(FIGURES, "return", ("returns.png", remember))
+
+    def of(setting: str, value: float) -> list[Point]:
+        point = Point(setting, "return", 16, "a, b", 0, value, 0, "d", "cpu")
+        return [point, point._replace(step=100, value=value + 1)]
+
+    for points in (of("kanerva", 0.25), of("bc", 0.5), of("kanerva", 0.75)):
+        record(points, "few-shot-pointnav", "c", tmp_path)
+    later = of("bc", 0.5) + of("kanerva", 0.75)
+    assert drawn[-1] == [p._replace(commit="", hardware="") for p in later]
+    (tmp_path / "few-shot-pointnav" / "bc.csv").write_text("step,metric\n1,return\n")
+    with pytest.raises(InputError, match=r"bc.csv' cannot be read .*: restore it from git"):
+        record(of("kanerva", 0.75), "few-shot-pointnav", "c", tmp_path)
+
+
 @pytest.mark.parametrize(("metric", "at"), [("auc", "@8"), ("return", "")])
 def test_the_memory_is_compared_on_the_same_tasks_and_seeds(metric: str, at: str) -> None:
     """What is a tenth better everywhere is so with certainty, however far apart seeds lie."""
-    level = {"kanerva": 0.1, "attention": 0.0, "oracle": 0.5}
+    level = {"kanerva": 0.1, "kanerva-mixup-fixed": 0.3, "attention": 0.0, "oracle": 0.5}
     points = [
         Point(
             name,
@@ -524,6 +551,13 @@ def test_the_memory_is_compared_on_the_same_tasks_and_seeds(metric: str, at: str
     assert ahead[3:6] == pytest.approx((0.1, 0.1, 0.1)) and ahead.commit == "kanerva+attention"
     ahead = found["oracle", f"{metric}_kanerva_ahead{at}"]
     assert ahead.value == pytest.approx(1.1) and ahead.low is not None and ahead.seeds == 4
+    ahead = found["attention", f"{metric}_kanerva-mixup-fixed_ahead{at}"]
+    assert ahead.value == pytest.approx(0.3)
+    assert ahead.commit == "kanerva-mixup-fixed+attention"
+    both = found["kanerva", f"{metric}_kanerva-mixup-fixed_ahead{at}"]
+    other = found["kanerva-mixup-fixed", f"{metric}_kanerva_ahead{at}"]
+    assert both.value == pytest.approx(-other.value) == pytest.approx(0.2)
+    assert ("kanerva", f"{metric}_kanerva_ahead{at}") not in found
     alone = found["oracle", metric + at]
     assert alone.seeds == 1 and alone.low is None
 
