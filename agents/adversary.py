@@ -33,7 +33,7 @@ from km_rl.errors import InputError
 from km_rl.rl.attached import Attached, attach
 from km_rl.rl.batches import ExpertBatches
 from km_rl.rl.callbacks import KanervaCallback
-from km_rl.rl.replay import pay_anew
+from km_rl.rl.replay import relabel_rewards
 from km_rl.rl.resume import resume_training, save_training
 from km_rl.rl.reward_net import KanervaRewardNet
 
@@ -233,7 +233,7 @@ def _trainer(
         wrapped: Any = trainer.venv_wrapped
         wrapped.reward_fn = net.reward_fn  # stock GAIL knows softplus alone
     if isinstance(learner, SAC):
-        pay_anew(trainer)
+        relabel_rewards(trainer)
     return trainer
 
 

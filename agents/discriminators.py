@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from km_rl.nn.mlp import mlp
-from km_rl.rl.pile import Pile
+from km_rl.rl.pair_buffer import PairBuffer
 from km_rl.rl.stats import RunningStats
 
 HIDDEN = 100
@@ -149,7 +149,7 @@ class Nearest(PairNet):
         self, observation_space: gym.Space, action_space: gym.Space, capacity: int = 16_384
     ) -> None:
         super().__init__(observation_space, action_space)
-        self.expert = Pile(capacity, self.width)
+        self.expert = PairBuffer(capacity, self.width)
         self.raw_slope = nn.Parameter(torch.tensor(0.54))  # softplus: 1
         self.offset = nn.Parameter(torch.zeros(()))
         self._tau: Tensor | None = None

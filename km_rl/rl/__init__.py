@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from km_rl.rl.meta_reward_net import FewShotRewardNet, ObserveRollouts
     from km_rl.rl.meta_training import MetaRecipe
     from km_rl.rl.options import Options
-    from km_rl.rl.replay import pay_anew
+    from km_rl.rl.replay import relabel_rewards
     from km_rl.rl.resume import SaveTraining, resume_training
     from km_rl.rl.reward_net import KanervaRewardNet
     from km_rl.rl.sources import pairs
@@ -39,7 +39,7 @@ _HOME = {
     "Task": "km_rl.rl.tasks",
     "attach": "km_rl.rl.callbacks",
     "pairs": "km_rl.rl.sources",
-    "pay_anew": "km_rl.rl.replay",
+    "relabel_rewards": "km_rl.rl.replay",
     "resume_training": "km_rl.rl.resume",
 }
 __all__ = [
@@ -57,7 +57,7 @@ __all__ = [
     "Task",
     "attach",
     "pairs",
-    "pay_anew",
+    "relabel_rewards",
     "resume_training",
 ]
 

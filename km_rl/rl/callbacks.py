@@ -87,7 +87,7 @@ class KanervaCallback(TrainerCallback):
 
     Raises:
         InputError: arguments that contradict each other; at the start of training, spaces that the
-            net is not for, or a bonus beside `pay_anew`, which would undo it.
+            net is not for, or a bonus beside `relabel_rewards`, which would undo it.
     """
 
     def __init__(
@@ -148,7 +148,8 @@ class KanervaCallback(TrainerCallback):
         if self.bonus_scale and isinstance(buffer, ReplayBufferRewardWrapper):
             raise InputError(
                 f"bonus_scale is {self.bonus_scale} where the replay buffer pays pairs anew when "
-                f"they are drawn, so that a bonus would be lost: leave out one of it and pay_anew."
+                f"they are drawn, so that a bonus would be lost: leave out one of it and "
+                f"relabel_rewards."
             )
         spaces = self.model.observation_space, self.model.action_space
         if self._net is None:

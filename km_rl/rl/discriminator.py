@@ -1,6 +1,6 @@
 r"""Whose pair is this? The logit of a pair (s, a), given a memory of the expert and of the policy.
 
-A memory of each is written from a pile of its pairs: at the address of a pair
+A memory of each is written from a buffer of its pairs: at the address of a pair
 (`km_rl.rl.channel`) its code, or whose it is. What they say about a further pair
 (`km_rl.rl.evidence`) becomes the logit (`km_rl.rl.heads`), bounded by ``bound`` tanh(logit /
 ``bound``). While neither memory holds anything both predict the prior, and the
@@ -30,7 +30,7 @@ from km_rl.rl.channel import Channel
 from km_rl.rl.evidence import EXPERT, POLICY, Evidence, consult
 from km_rl.rl.heads import LeastSquares, Ratio, bounded, softplus_inverse
 from km_rl.rl.options import Options
-from km_rl.rl.pile import Pile
+from km_rl.rl.pair_buffer import PairBuffer
 from km_rl.rl.scorer import FEW, Scorer
 from km_rl.rl.stats import RunningStats
 
@@ -64,10 +64,10 @@ class Frozen(NamedTuple):
 
 
 class Discriminator(nn.Module):
-    """The logit of pairs, from two piles of pairs.
+    """The logit of pairs, from two buffers of pairs.
 
     In evaluation the memories are written once and kept until something changes. In training mode
-    they are written anew in every call, from random rows of the piles and with gradients, unless
+    they are written anew in every call, from random rows of the buffers and with gradients, unless
     nothing in them is trained.
 
     Args:
@@ -81,8 +81,8 @@ class Discriminator(nn.Module):
         o.validate()
         width = state + rest
         self.stats = RunningStats(width)
-        self.expert = Pile(o.expert_capacity, width)
-        self.policy = Pile(o.round_pairs * (o.rounds if o.history else 1), width)
+        self.expert = PairBuffer(o.expert_capacity, width)
+        self.policy = PairBuffer(o.round_pairs * (o.rounds if o.history else 1), width)
         self.labelled = o.head == "least_squares"
         self.trained = o.features == "learned" or not self.labelled
         modes = ("h", "a") if o.channels == "both" else (o.channels,)
@@ -122,7 +122,7 @@ class Discriminator(nn.Module):
             self.thaw()
 
     def remember(self, rows: Tensor) -> None:
-        """Put those of an expert's pairs (N, D) on its pile that are not there yet.
+        """Add those of an expert's pairs (N, D) to its buffer that are not there yet.
 
         Raises:
             InputError: numbers too large to be told apart, in which case none is put there.
@@ -137,18 +137,18 @@ class Discriminator(nn.Module):
             raise
 
     def forget(self, rows: Tensor) -> int:
-        """Take pairs off the expert's pile; returns how many were there."""
+        """Take pairs out of the expert's buffer; returns how many were there."""
         removed = self.expert.remove(rows)
         self._rescale()
         return removed
 
     def observe(self, rows: Tensor) -> None:
-        """Put pairs of the policy (N, D) on its pile; the oldest fall out."""
+        """Add pairs of the policy (N, D) to its buffer; the oldest fall out."""
         self.policy.add(rows)
         self.thaw()
 
     def _rescale(self) -> None:
-        """The expert's pile has changed, and with it the scale; the memories are to follow."""
+        """The expert's buffer has changed, and with it the scale; the memories are to follow."""
         if self.options.scale == "expert":
             self.stats.restart((self.expert if self.expert.count else self.policy).content)
         self.thaw()
@@ -247,25 +247,25 @@ class Discriminator(nn.Module):
     def _contents(self, sample: bool) -> tuple[Content, Content]:
         """What the memories are written from.
 
-        Both weigh the same, so equal densities tie: as much as the lighter of those piles that
+        Both weigh the same, so equal densities tie: as much as the lighter of those buffers that
         hold anything, of which only `support` rows may be chosen.
         """
         o = self.options
         fade = self.policy.weights(o.forget_rate if o.history else 0.0, o.round_pairs)
         alike = torch.ones_like(self.expert.held_keys).float()
-        piles = [(self.expert, alike), (self.policy, fade)]
-        total = min([float(weights.sum()) for _, weights in piles if len(weights)], default=0.0)
-        expert, policy = (_weighing(self._choose(*pile, sample), total) for pile in piles)
+        buffers = [(self.expert, alike), (self.policy, fade)]
+        total = min([float(weights.sum()) for _, weights in buffers if len(weights)], default=0.0)
+        expert, policy = (_weighing(self._choose(*buffer, sample), total) for buffer in buffers)
         return expert, policy
 
-    def _choose(self, pile: Pile, weights: Tensor, sample: bool) -> Content:
-        """All of a pile, or at most `support` rows of it at random."""
-        keys, order = pile.held_keys.sort()
+    def _choose(self, buffer: PairBuffer, weights: Tensor, sample: bool) -> Content:
+        """All of a buffer, or at most `support` rows of it at random."""
+        keys, order = buffer.held_keys.sort()
         if sample:
             kept = torch.randperm(len(keys), device=keys.device)[: self.options.support]
             kept = kept.sort().values
             keys, order = keys[kept], order[kept]
-        return Content(pile.content[order], keys, weights[order])
+        return Content(buffer.content[order], keys, weights[order])
 
     def _write(self, contents: tuple[Content, Content]) -> Frozen:
         memories = []

@@ -1,11 +1,11 @@
 """Pairs of state and action, and the episodes [B, T, D] that are drawn from them.
 
-What is exchangeable: a pile of pairs. GAIL asks whether two policies visit the same pairs, not
+What is exchangeable: a set of pairs. GAIL asks whether two policies visit the same pairs, not
 when, so the discriminator sees pairs drawn at random; any order of them is as likely as any other,
 and a memory that adds them up loses nothing. What is not: a trajectory. There each pair begins
 where the one before it ended, and neighbours nearly repeat one another. Hence
 
-- `draw` draws over the whole pile, blind to the trajectory;
+- `draw` draws over the whole set, blind to the trajectory;
 - `Pairs.every` thins each trajectory, so that what is left is closer to independent draws;
 - `split` holds out whole trajectories: a pair whose neighbours are known is not unseen.
 

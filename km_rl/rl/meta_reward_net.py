@@ -119,7 +119,8 @@ class ObserveRollouts(BaseCallback):
         if keeps_old_rewards(self.model):
             warnings.warn(
                 "The agent's replay buffer keeps what pairs were worth before the net had seen "
-                "later ones: call km_rl.rl.pay_anew(model, net.reward_fn) before it learns.",
+                "later ones: call km_rl.rl.relabel_rewards(model, net.reward_fn) before it "
+                "learns.",
                 UserWarning,
                 stacklevel=2,
             )

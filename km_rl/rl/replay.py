@@ -21,10 +21,10 @@ def keeps_old_rewards(learner: BaseAlgorithm) -> bool:
     return type(getattr(learner, "replay_buffer", None)) is ReplayBuffer
 
 
-def pay_anew(
+def relabel_rewards(
     trainer: AdversarialTrainer | BaseAlgorithm, reward_fn: RewardFn | None = None
 ) -> None:
-    """Pay an agent's pairs when they are drawn, by the discriminator as it is then.
+    """Reward an agent's pairs when they are drawn, by the discriminator as it is then.
 
     SB3's buffer keeps what each pair was worth when it was seen, in GAIL mostly to a discriminator
     of long ago. In its place comes imitation's ``ReplayBufferRewardWrapper``, empty: call this
@@ -42,20 +42,20 @@ def pay_anew(
     learner: Any = getattr(trainer, "gen_algo", trainer)
     if reward_fn is None and learner is trainer:
         raise InputError(
-            f"pay_anew was given a {type(learner).__name__} and nothing that pays: give that too, "
-            f"such as net.reward_fn."
+            f"relabel_rewards was given a {type(learner).__name__} and nothing that pays: give "
+            f"that too, such as net.reward_fn."
         )
     if isinstance(getattr(learner, "replay_buffer", None), ReplayBufferRewardWrapper):
-        raise InputError("pay_anew was called of this learner before: call it once.")
+        raise InputError("relabel_rewards was called of this learner before: call it once.")
     if not keeps_old_rewards(learner):
         raise InputError(
             f"{type(learner).__name__} has no plain replay buffer whose rewards grow old: leave "
-            f"pay_anew out, or take an off-policy learner such as SAC."
+            f"relabel_rewards out, or take an off-policy learner such as SAC."
         )
     if held := learner.replay_buffer.size():
         raise InputError(
-            f"The replay buffer holds {held} transitions that pay_anew would throw away: call it "
-            f"before training, and before resume_training."
+            f"The replay buffer holds {held} transitions that relabel_rewards would throw away: "
+            f"call it before training, and before resume_training."
         )
     wrapped: Any = getattr(trainer, "venv_wrapped", None)
 

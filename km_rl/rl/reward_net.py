@@ -27,7 +27,7 @@ from km_rl.rl.discriminator import Discriminator
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.evidence import EXPERT, POLICY
 from km_rl.rl.options import Options
-from km_rl.rl.pile import distinct
+from km_rl.rl.pair_buffer import distinct
 from km_rl.rl.sources import check_start, pairs
 
 RewardMap = Literal["softplus", "logit", "conformal"]
@@ -40,7 +40,7 @@ class MemoryState(NamedTuple):
     """What the memories hold, as numbers to log.
 
     Attributes:
-        expert_pairs, policy_pairs: in the piles.
+        expert_pairs, policy_pairs: in the buffers.
         expert_slots, policy_slots: effective number of slots in use, K - tr U, the effective
             degrees of freedom of ridge regression; mean over channels.
         noise_var: of a code around its read-out; mean over channels.
@@ -144,13 +144,13 @@ class KanervaRewardNet(RewardNet):
 
     def _remember(self, rows: Tensor) -> None:
         """Of a training batch; says so, once, when there is no room for more."""
-        pile = self.discriminator.expert
+        buffer = self.discriminator.expert
         self.discriminator.remember(rows)
-        if not self._told_full and pile.count == pile.capacity and len(pile.unheld(rows)):
+        if not self._told_full and buffer.count == buffer.capacity and len(buffer.unheld(rows)):
             self._told_full = True
             warnings.warn(
-                f"The expert has more pairs than the {pile.capacity} that there is room for, and "
-                f"the others are left out: take every n-th pair, or a larger expert_capacity.",
+                f"The expert has more pairs than the {buffer.capacity} that there is room for, "
+                f"and the others are left out: take every n-th pair, or a larger expert_capacity.",
                 UserWarning,
                 stacklevel=2,
             )

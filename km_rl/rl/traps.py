@@ -59,7 +59,7 @@ def _traps(trainer: AdversarialTrainer) -> Iterator[str]:
     if keeps_old_rewards(learner):
         yield (
             "The generator's replay buffer keeps what pairs were worth to discriminators of long "
-            "ago: call km_rl.rl.pay_anew(trainer) before training."
+            "ago: call km_rl.rl.relabel_rewards(trainer) before training."
         )
     capacity = trainer._gen_replay_buffer.capacity
     if capacity < max(trainer.gen_train_timesteps, trainer.demo_batch_size):

@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from tiny_agents import CARTPOLE, PENDULUM, ROUND, environments, gail, logged, ppo, sac
 
 from km_rl.errors import InputError
-from km_rl.rl import KanervaCallback, attach, pay_anew
+from km_rl.rl import KanervaCallback, attach, relabel_rewards
 from km_rl.rl.attached import Attached, TrainerCallback
 from km_rl.rl.reward_net import KanervaRewardNet
 
@@ -194,7 +194,7 @@ TRAPS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "rewards of long ago": (
         lambda folder: gail(folder, generator=sac(), venv=environments(PENDULUM, 1)),
-        r"call km_rl.rl.pay_anew\(trainer\) before training",
+        r"call km_rl.rl.relabel_rewards\(trainer\) before training",
     ),
     "buffer": (
         lambda folder: gail(folder, gen_train_timesteps=4 * ROUND, gen_replay_buffer_capacity=32),
@@ -217,7 +217,7 @@ TRAPS: dict[str, tuple[Callable[[Path], Any], str]] = {
 def exploring(folder: Path) -> Any:
     agent = DQN("MlpPolicy", environments(CARTPOLE, 1), buffer_size=100, device="cpu")
     trainer = gail(folder, generator=agent)
-    pay_anew(trainer)
+    relabel_rewards(trainer)
     return trainer
 
 
@@ -241,7 +241,7 @@ def test_a_trainer_in_no_trap_is_not_warned_of(tmp_path: Path) -> None:
     paid.venv_wrapped.reward_fn = paid._reward_net.reward_fn
     airl = gail(tmp_path / "c", kind=AIRL, reward_net=memory(head="conditional"))
     anew = gail(tmp_path / "d", generator=sac(), venv=environments(PENDULUM, 1))
-    pay_anew(anew)
+    relabel_rewards(anew)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for trainer in (first, paid, airl, anew):

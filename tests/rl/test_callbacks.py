@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from tiny_agents import CARTPOLE, PENDULUM, ROUND, SMALL, environments, gail, logged, ppo, sac
 
 from km_rl.errors import InputError
-from km_rl.rl import KanervaCallback, KanervaRewardNet, attach, pay_anew
+from km_rl.rl import KanervaCallback, KanervaRewardNet, attach, relabel_rewards
 from km_rl.rl.callbacks import _own_randomness
 
 POLICY_KEYS = {f"km/{k}" for k in ("surprise", "information_gain", "policy_slots", "memory_drift")}
@@ -160,9 +160,9 @@ def test_the_bonus_is_the_information_gain(tmp_path: Path) -> None:
 
 def test_a_bonus_that_would_be_undone_is_refused(tmp_path: Path) -> None:
     trainer = gail(tmp_path, generator=sac(), venv=environments(PENDULUM, 1))
-    pay_anew(trainer)
+    relabel_rewards(trainer)
     attach(trainer, KanervaCallback(bonus_scale=1.0))
-    with pytest.raises(InputError, match="leave out one of it and pay_anew"):
+    with pytest.raises(InputError, match="leave out one of it and relabel_rewards"):
         trainer.train(2 * ROUND)
 
 

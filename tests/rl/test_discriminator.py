@@ -102,10 +102,10 @@ def test_the_order_in_which_pairs_came_does_not_matter(options: dict[str, Any]) 
     net, rows = _net(**options, forget_rate=0.0), _rows(20, 0.0, 5)
     with torch.no_grad():
         logits = net(rows)
-        for pile in (net.expert, net.policy):
-            content = pile.content.flip(0).clone()
-            pile.clear()
-            pile.add(content)
+        for buffer in (net.expert, net.policy):
+            content = buffer.content.flip(0).clone()
+            buffer.clear()
+            buffer.add(content)
         net.thaw()
         torch.testing.assert_close(net(rows), logits, rtol=1e-4, atol=1e-4)
 
@@ -150,9 +150,9 @@ def _without(net: Discriminator, row: Tensor) -> Tensor:
 def test_all_copies_of_a_pair_are_left_out_whoever_has_them(whose: str, copies: int) -> None:
     net = _net(head="least_squares", features="random")
     row = _rows(1, 0.0, 7)
-    for name, pile in (("expert", net.expert), ("policy", net.policy)):
+    for name, buffer in (("expert", net.expert), ("policy", net.policy)):
         if whose in (name, "both"):
-            pile.add(row.expand(copies, -1))
+            buffer.add(row.expand(copies, -1))
     net.thaw()
     with torch.no_grad():
         left_out = net.logits_expert_is_high(row, left_out=True)
@@ -260,7 +260,7 @@ def test_least_squares_is_weighted_ridge_regression_of_the_label() -> None:
 
 
 def test_both_memories_weigh_the_same_and_are_trained_on_the_support() -> None:
-    """As much as the lighter pile, whose pairs weigh 1, or what is left of it."""
+    """As much as the lighter buffer, whose pairs weigh 1, or what is left of it."""
     faded = {"round_pairs": 10, "forget_rate": 0.5}  # of 30 pairs: 10 + 5 + 2.5, about
     many = _net(expert=60, policy=200, support=50, features="learned", forget_rate=0.0)
     for net, total in (

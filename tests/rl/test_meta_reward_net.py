@@ -85,7 +85,7 @@ def test_what_an_off_policy_agent_does_is_seen_in_rounds(monkeypatch: pytest.Mon
     seen: list[int] = []
     monkeypatch.setattr(net, "observe", lambda rows: seen.append(len(rows["acts"])))
     learner = tiny_agents.sac(RewardVecEnvWrapper(venv, net.reward_fn))
-    with pytest.warns(UserWarning, match=r"call km_rl.rl.pay_anew\(model, net.reward_fn\)"):
+    with pytest.warns(UserWarning, match=r"call km_rl.rl.relabel_rewards\(model, net.reward_fn\)"):
         learner.learn(50, ObserveRollouts(net))
     assert seen == [20, 20]
 

@@ -10,7 +10,7 @@ import pytest
 from tiny_agents import PENDULUM, ROUND, environments, gail, sac
 
 from km_rl.errors import InputError
-from km_rl.rl.replay import pay_anew
+from km_rl.rl.replay import relabel_rewards
 
 HIGHEST = 2.0
 """Of a pendulum's action; SB3's buffer holds it rescaled to 1."""
@@ -27,14 +27,14 @@ def paid_and_worth(trainer: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def test_pairs_are_paid_when_they_are_drawn(tmp_path: Path) -> None:
     trainer = gail(tmp_path, generator=sac(), venv=environments(PENDULUM, 1))
-    pay_anew(trainer)
+    relabel_rewards(trainer)
     trainer.train(2 * ROUND)
     np.testing.assert_allclose(*paid_and_worth(trainer), rtol=1e-6)
 
 
 def test_they_are_paid_for_the_actions_that_were_taken(tmp_path: Path) -> None:
     trainer = gail(tmp_path, generator=sac(), venv=environments(PENDULUM, 1))
-    pay_anew(trainer)
+    relabel_rewards(trainer)
     trainer.venv_wrapped.reward_fn = lambda _, acts, *others: np.abs(acts).max(-1)
     trainer.train(2 * ROUND)
     buffer = trainer.gen_algo.replay_buffer
@@ -57,25 +57,25 @@ def test_the_buffer_keeps_its_settings_and_what_is_in_it_is_not_thrown_away(
     own = {"handle_timeout_termination": False}
     agent = sac(optimize_memory_usage=True, replay_buffer_kwargs=own)
     trainer = gail(tmp_path, generator=agent, venv=environments(PENDULUM, 1))
-    pay_anew(trainer)
+    relabel_rewards(trainer)
     inner = trainer.gen_algo.replay_buffer.replay_buffer
     assert inner.optimize_memory_usage and not inner.handle_timeout_termination
     late = gail(tmp_path / "late", generator=sac(), venv=environments(PENDULUM, 1))
     late.train(ROUND)
-    with pytest.raises(InputError, match=r"holds \d+ transitions that pay_anew would throw away"):
-        pay_anew(late)
+    with pytest.raises(InputError, match=r"\d+ transitions that relabel_rewards would throw"):
+        relabel_rewards(late)
 
 
 def test_a_generator_that_keeps_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="PPO has no plain replay buffer"):
-        pay_anew(gail(tmp_path))
+        relabel_rewards(gail(tmp_path))
 
 
 def test_it_is_called_once(tmp_path: Path) -> None:
     trainer = gail(tmp_path, generator=sac(), venv=environments(PENDULUM, 1))
-    pay_anew(trainer)
+    relabel_rewards(trainer)
     with pytest.raises(InputError, match="was called of this learner before"):
-        pay_anew(trainer)
+        relabel_rewards(trainer)
 
 
 def test_a_learner_without_a_trainer_is_paid_anew_by_what_is_given() -> None:
@@ -87,9 +87,9 @@ def test_a_learner_without_a_trainer_is_paid_anew_by_what_is_given() -> None:
     ) -> np.ndarray:
         return np.full(len(state), worth[0])
 
-    with pytest.raises(InputError, match="pay_anew was given a SAC and nothing that pays"):
-        pay_anew(learner)
-    pay_anew(learner, pays)
+    with pytest.raises(InputError, match="relabel_rewards was given a SAC and nothing that pays"):
+        relabel_rewards(learner)
+    relabel_rewards(learner, pays)
     learner.learn(ROUND)
     worth[0] = 2.0
     assert (learner.replay_buffer.sample(4).rewards == 2).all()

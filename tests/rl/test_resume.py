@@ -17,7 +17,7 @@ from tiny_agents import CARTPOLE, PENDULUM, ROUND, SMALL, environments, gail, pp
 
 from km_rl.errors import InputError
 from km_rl.rl import KanervaCallback, KanervaRewardNet, attach
-from km_rl.rl.replay import pay_anew
+from km_rl.rl.replay import relabel_rewards
 from km_rl.rl.resume import SaveTraining, resume_training, save_training
 from km_rl.rl.ring import Ring
 
@@ -28,7 +28,7 @@ def off_policy(folder: Path, **settings: Any) -> Any:
 
 def paid_anew(folder: Path) -> Any:
     trainer = off_policy(folder)
-    pay_anew(trainer)
+    relabel_rewards(trainer)
     return trainer
 
 

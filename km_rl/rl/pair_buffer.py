@@ -1,6 +1,6 @@
-"""A pile of pairs: what a memory is written from, again whenever the codes have moved.
+"""A buffer of pairs: what a memory is written from, again whenever the codes have moved.
 
-A pile has no order but age: what was added last weighs most if old pairs are to fade. A pair is
+A buffer has no order but age: what was added last weighs most if old pairs are to fade. A pair is
 recognised by its bits, so that one that the memory holds can be left out of its own score, put in
 only once, and taken out again.
 """
@@ -21,10 +21,10 @@ def distinct(keys: Tensor) -> tuple[Tensor, Tensor]:
     return first, which
 
 
-class Pile(nn.Module):
+class PairBuffer(nn.Module):
     """At most ``capacity`` rows; then the newest take the place of the oldest.
 
-    Everything is a buffer of fixed shape, so a pile is saved with the net that owns it.
+    Its tensors have fixed shapes, so it is saved with the net that owns it.
 
     Args:
         capacity: the most rows it holds.
@@ -78,13 +78,13 @@ class Pile(nn.Module):
         self._replace(torch.cat([self.content, rows])[-self.capacity :])
 
     def unheld(self, rows: Tensor) -> Tensor:
-        """Those rows that are not in the pile yet, each once, in their order."""
+        """Those rows that are not in the buffer yet, each once, in their order."""
         new = rows[~torch.isin(self.key(rows), self.held_keys)]
         return new[distinct(self.key(new))[0].sort().values] if len(new) else new
 
     @torch.no_grad()
     def add_new(self, rows: Tensor) -> int:
-        """Put those rows on top that are not in the pile yet, while there is room; how many."""
+        """Add those rows that are not in the buffer yet, while there is room; how many."""
         new = self.unheld(rows)[: self.capacity - self.count]
         if len(new):
             self.add(new)
