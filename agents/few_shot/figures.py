@@ -1,12 +1,13 @@
-"""The figures of the few-shot comparison: AUC against pairs, and scores against steps.
+"""The figures of the few-shot comparison: AUC against pairs, scores against steps and by task.
 
 Each has a panel of the memory and its rivals and one of the memory and itself without its parts.
 Means over held-out tasks and seeds; where there are three seeds, 95% bands by Student's t over
-seeds, each with all its tasks.
+seeds, each with all its tasks. Only the last has each agent by itself.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from matplotlib.ticker import EngFormatter
 
 from agents.few_shot.points import Point, ends, grouped
 from agents.few_shot.scores import TRUE_REWARD
-from agents.few_shot.settings import MEMORY, ORACLE, SETTINGS
+from agents.few_shot.settings import LEADERS, ORACLE, SETTINGS
 from agents.figures import MARKS, PALETTE
 from km_rl.evaluate.figures import STYLE, WIDTH
 from km_rl.results.spread import FEWEST, Estimate, across_tasks
@@ -27,6 +28,8 @@ CLONING = "bc"
 """It takes no environment steps, so only where it ends is drawn, as a line across."""
 SCORES = {"expert": 1.0, "random policy": 0.0}
 GREY = "#777777"
+COLUMN = 0.8
+"""How much of the width that a task has its points take."""
 FORMS = ("o-", "s--", "^:")
 """Markers and lines; colours begin anew with each."""
 Curve = dict[int, Estimate]
@@ -79,22 +82,46 @@ def returns(points: Sequence[Point]) -> Figure:
     return figure
 
 
+def by_task(points: Sequence[Point]) -> Figure:
+    """Scores of agents at the end, a point for each, beside those of the same held-out expert."""
+    kept = ends([p for p in points if p.metric == "return"])
+    places = {task: x for x, task in enumerate(sorted({p.task for p in kept}, key=_number))}
+    with rc_context(STYLE):
+        figure, panels = _panels(dict.fromkeys(p.setting for p in kept))
+        for axes, names in panels:
+            for i, (name, look) in enumerate(looks(names).items()):
+                its = [p for p in kept if p.setting == name]
+                off = (i - (len(names) - 1) / 2) * COLUMN / len(names)
+                at, found = [places[p.task] + off for p in its], [p.value for p in its]
+                mark = look.form.strip("-.:") or "d"
+                axes.plot(at, found, mark, ms=4, color=look.colour, alpha=0.6, label=name)
+            for label, score in SCORES.items():
+                axes.axhline(score, color=GREY, lw=1, ls=MARKS[label], label=label)
+            for line in range(1, len(places)):
+                axes.axvline(line - 0.5, color=GREY, lw=0.3)
+            axes.set_xticks(list(places.values()), [_short(task) for task in places])
+            axes.set(xlabel="held-out expert", ylabel="score at the end")
+            axes.set_xlim(-0.5, len(places) - 0.5)
+            _name(axes)
+    return figure
+
+
 def sides(names: Iterable[str]) -> list[list[str]]:
     """The memory with its rivals, and with itself without its parts; one where there is one."""
-    memory: list[str] = []
+    leaders: list[str] = []
     others: list[str] = []
     parts: list[str] = []
     for name in names:
         part = name in SETTINGS and SETTINGS[name].model is MetaDiscriminator
-        (memory if name == MEMORY else parts if part else others).append(name)
-    return [memory + side for side in (others, parts) if side] or [memory]
+        (leaders if name in LEADERS else parts if part else others).append(name)
+    return [leaders + side for side in (others, parts) if side] or [leaders]
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
     """Another for each name; the memory's, and those of what it is held against, which is nobody's
     to beat, are always the same."""
     found = {
-        MEMORY: Look(PALETTE[0], FORMS[0]),
+        **{leader: Look(PALETTE[0], form) for leader, form in zip(LEADERS, FORMS, strict=False)},
         ORACLE: Look(GREY, "--"),
         TRUE_REWARD: Look(GREY, "-."),
     }
@@ -110,6 +137,17 @@ def _panels(curves: Iterable[str]) -> tuple[Figure, list[tuple[Axes, list[str]]]
     figure = Figure(figsize=(WIDTH, 0.3 + 3.1 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), squeeze=False)[:, 0]
     return figure, list(zip(grid, rows, strict=True))
+
+
+def _short(task: str) -> str:
+    """What differs between names of tasks."""
+    return task.rpartition(": ")[2]
+
+
+def _number(task: str) -> tuple[float, str]:
+    """Puts tasks in the order of the number in what differs, and then of their names."""
+    found = re.search(r"\d+(\.\d+)?", _short(task))
+    return float(found[0]) if found else 0.0, task
 
 
 def _name(axes: Axes) -> None:

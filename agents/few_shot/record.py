@@ -9,6 +9,7 @@
         ├── <setting>.csv           step,pairs,metric,value,seed,task: the same as a table
         ├── auc.png                 AUC against pairs of a held-out expert
         ├── returns.png             scores of agents against environment steps
+        ├── tasks.png               the same at the end, held-out expert by held-out expert
         └── strip.png               of HalfCheetah: agents at work, see `agents.few_shot.film`
 
 A setting's file is written anew, and the figures from the files of all settings that are there. A
@@ -54,7 +55,7 @@ import numpy as np
 
 from agents.few_shot import figures
 from agents.few_shot.points import Point, ends, grouped, named, provenance
-from agents.few_shot.settings import MEMORY, MENDED
+from agents.few_shot.settings import LEADERS
 from km_rl.errors import InputError, written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import png
@@ -62,14 +63,13 @@ from km_rl.results.spread import Estimate, across_tasks, improvement
 from km_rl.results.summary import Row, check, read
 from km_rl.results.summary import record as record_rows
 
-LEADERS = (MEMORY, MENDED)
-"""Held against every other setting."""
 COLUMNS = ("step", "pairs", "metric", "value", "seed", "task")
-FIGURES = {
-    "auc": ("auc.png", figures.auc),
-    "return": ("returns.png", figures.returns),
-}
-"""By the metric that they are drawn from."""
+FIGURES = (
+    ("auc", "auc.png", figures.auc),
+    ("return", "returns.png", figures.returns),
+    ("return", "tasks.png", figures.by_task),
+)
+"""The metric that each is drawn from, its file, and what draws it."""
 
 
 def write_files(points: Sequence[Point], folder: Path) -> list[Path]:
@@ -92,7 +92,7 @@ def write_files(points: Sequence[Point], folder: Path) -> list[Path]:
 def draw(points: Sequence[Point], folder: Path) -> list[Path]:
     """The figures of what there is; returns the paths, errors as `write_files`."""
     written = []
-    for metric, (name, drawn) in FIGURES.items():
+    for metric, name, drawn in FIGURES:
         if any(p.metric == metric for p in points):
             written.append(folder / name)
             with written_beside(folder / name) as beside:

@@ -33,6 +33,8 @@ class Setting(NamedTuple):
 
 MEMORY, MENDED = "kanerva", "kanerva-mixup-fixed"
 """The memory, and the same as agents get furthest by it: see docs/few-shot.md."""
+LEADERS = (MEMORY, MENDED)
+"""Held against every other setting."""
 MIXUP: Mapping[str, Any] = {"queries": "mixup"}
 BOTH: Mapping[str, Any] = {"keys": "both"}
 SETTINGS: Mapping[str, Setting] = {

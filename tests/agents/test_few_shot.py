@@ -17,15 +17,16 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from agents.few_shot import record as recording
 from agents.few_shot import scores, training
 from agents.few_shot.comparison import Comparison
 from agents.few_shot.config import FewShotConfig
 from agents.few_shot.exam import aucs, examination, oracle_aucs
-from agents.few_shot.figures import auc, looks, returns, sides
+from agents.few_shot.figures import auc, by_task, looks, returns, sides
 from agents.few_shot.film import NoFilm
 from agents.few_shot.notes import Notes
 from agents.few_shot.points import Point, ends
-from agents.few_shot.record import FIGURES, record, rows
+from agents.few_shot.record import record, rows
 from agents.few_shot.rivals import NearestPair, size
 from agents.few_shot.scores import (
     CLASSICAL,
@@ -35,7 +36,7 @@ from agents.few_shot.scores import (
     share,
     stops,
 )
-from agents.few_shot.settings import SETTINGS, Setting
+from agents.few_shot.settings import LEADERS, SETTINGS, Setting
 from agents.few_shot.training import meta_trained
 from agents.generator import PPO_SETTINGS, PpoSettings, ppo
 from envs.demos import load
@@ -450,7 +451,7 @@ def test_an_episode_of_each_held_out_expert_is_written(
 def test_every_curve_of_a_panel_looks_otherwise() -> None:
     names = [*SETTINGS, "oracle", "true-reward", "gail", "gail-dropout", "gail-expert-scale", "bc"]
     rivals, parts = sides(names)
-    assert {*rivals, *parts} == {*names} and {*rivals} & {*parts} == {"kanerva"}
+    assert {*rivals, *parts} == {*names} and {*rivals} & {*parts} == {*LEADERS}
     assert "no-history" in parts and "attention" in rivals
     for panel in (rivals, parts, names):
         assert len(set(looks(panel).values())) == len(panel)
@@ -460,6 +461,24 @@ def test_every_curve_of_a_panel_looks_otherwise() -> None:
     ]
     drawn = [[line.get_label() for line in axes.lines] for axes in auc(points).axes]
     assert drawn == [["kanerva", "knn"], ["kanerva", "left-out"]]
+
+
+def test_each_agent_stands_in_the_column_of_its_expert() -> None:
+    """Velocities in their order; of each agent where it ended, and of none on the way."""
+    tasks = {"velocity 9: 0.5 m/s": 0.25, "velocity 1: 2 m/s": 0.5, "velocity 2: 10 m/s": 0.75}
+    points = [
+        Point(name, "return", 16, task, seed, value + end, end)
+        for name in ("kanerva", "bc")
+        for task, value in reversed(tasks.items())
+        for seed in range(2)
+        for end in (1, 0)
+    ]
+    (axes,) = by_task(points).axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0.5 m/s", "2 m/s", "10 m/s"]
+    for line in axes.lines[:2]:
+        at, found = np.round(np.asarray(line.get_xdata())), np.array([*tasks.values()]) + 1
+        np.testing.assert_array_equal(line.get_ydata(), found[at.astype(int)])
+        assert len(at) == 6
 
 
 def test_an_agent_that_lost_its_weights_is_told_of() -> None:
@@ -496,7 +515,7 @@ def test_intervals_are_there_from_three_seeds_on(tmp_path: Path) -> None:
     row = found["kanerva", "return"]
     assert row.low is not None and row.low < row.value < (row.high or 0) and row.seeds == 3
     assert found["bc", "probability_kanerva_better"][3:7] == (1, None, None, 3)
-    assert len(record(points, "few-shot-pointnav", "c", tmp_path)) == 4
+    assert len(record(points, "few-shot-pointnav", "c", tmp_path)) == 5
     with pytest.raises(InputError, match="recorded of 3 seeds where 2 would take"):
         record([p for p in points if p.seed], "few-shot-pointnav", "c", tmp_path)
 
@@ -511,7 +530,7 @@ def test_what_is_recorded_later_joins_the_figure(
         drawn.append(list(points))
         return returns(points)
 
-    monkeypatch.setitem(FIGURES, "return", ("returns.png", remember))
+    monkeypatch.setattr(recording, "FIGURES", [("return", "returns.png", remember)])
 
     def of(setting: str, value: float) -> list[Point]:
         point = Point(setting, "return", 16, "a, b", 0, value, 0, "d", "cpu")
