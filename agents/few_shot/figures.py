@@ -99,7 +99,7 @@ def by_task(points: Sequence[Point]) -> Figure:
                 axes.axhline(score, color=GREY, lw=1, ls=MARKS[label], label=label)
             for line in range(1, len(places)):
                 axes.axvline(line - 0.5, color=GREY, lw=0.3)
-            axes.set_xticks(list(places.values()), [_short(task) for task in places])
+            axes.set_xticks(list(places.values()), _short(list(places)))
             axes.set(xlabel="held-out expert", ylabel="score at the end")
             axes.set_xlim(-0.5, len(places) - 0.5)
             _name(axes)
@@ -139,14 +139,17 @@ def _panels(curves: Iterable[str]) -> tuple[Figure, list[tuple[Axes, list[str]]]
     return figure, list(zip(grid, rows, strict=True))
 
 
-def _short(task: str) -> str:
-    """What differs between names of tasks."""
-    return task.rpartition(": ")[2]
+def _short(tasks: Sequence[str]) -> list[str]:
+    """Names of tasks without what stands before a colon, and without first words of all."""
+    words = [task.rpartition(": ")[2].split() for task in tasks]
+    while len(words) > 1 and all(len(w) > 1 and w[0] == words[0][0] for w in words):
+        words = [w[1:] for w in words]
+    return [" ".join(w) for w in words]
 
 
 def _number(task: str) -> tuple[float, str]:
-    """Puts tasks in the order of the number in what differs, and then of their names."""
-    found = re.search(r"\d+(\.\d+)?", _short(task))
+    """Puts tasks in the order of the number in their names, and then of these."""
+    found = re.search(r"\d+(\.\d+)?", task.rpartition(": ")[2])
     return float(found[0]) if found else 0.0, task
 
 

@@ -479,6 +479,10 @@ def test_each_agent_stands_in_the_column_of_its_expert() -> None:
         at, found = np.round(np.asarray(line.get_xdata())), np.array([*tasks.values()]) + 1
         np.testing.assert_array_equal(line.get_ydata(), found[at.astype(int)])
         assert len(at) == 6
+    more = [Point("bc", "return", 16, f"pendulum {n}", 0, 0.5) for n in (11, 9)]
+    for given, told in ((more, ["9", "11"]), (more[:1], ["pendulum 11"])):
+        (axes,) = by_task(given).axes
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == told
 
 
 def test_an_agent_that_lost_its_weights_is_told_of() -> None:
