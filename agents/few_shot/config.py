@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agents.few_shot.scores import CLASSICAL, TRUE_REWARD
-from agents.few_shot.settings import ORACLE, SETTINGS
+from agents.few_shot.settings import LEADERS, ORACLE, SETTINGS
 from envs import gait
 from envs.tasks import CHEAP, HELD_OUT, TRAIN, Name
 from km_rl.errors import InputError, at_least_one, check_seeds
@@ -48,7 +48,7 @@ class FewShotConfig:
     """The experiment, or its smallest form, with a few steps of everything."""
     settings: tuple[str, ...] = ("kanerva", "attention-pairs", "knn", "oracle")
     """Whose AUC is measured: names of `SETTINGS` in agents/few_shot/settings.py, and oracle."""
-    agents: tuple[str, ...] = ("kanerva", "attention-pairs", "gail-expert-scale", "bc")
+    agents: tuple[str, ...] = (*LEADERS, "attention-pairs", "gail-expert-scale", "bc")
     """By what agents learn: of the same names, or of `CLASSICAL` in agents/few_shot/scores.py, or
     true-reward, by which they imitate nobody."""
     tasks: int = 8
