@@ -89,8 +89,16 @@ def _under_vae(of: Numbers) -> Finding:
     gap = of.row("km-under-vae", "bound_nats")
     sure = gap.low is not None and gap.low > 0
     verdict = NOT if gap.value <= 0 else HOLDS if sure else PARTLY
-    side = "over" if gap.value <= 0 else "under"
-    return Finding(verdict, f"{abs(gap.value):.1f} nats {side}{_between(gap)}")
+    told = f"{_beside(gap.value)}{_between(gap)}"
+    try:
+        counted = of("km-under-vae", "bound_with_kl_memory_nats")
+    except NotMeasured:
+        return Finding(verdict, told)
+    return Finding(verdict, f"{told}; with KL(M)/T counted {_beside(counted)}")
+
+
+def _beside(gap: float) -> str:
+    return f"{abs(gap):.1f} nats {'over' if gap <= 0 else 'under'}"
 
 
 def _under_slots(of: Numbers) -> Finding:
@@ -157,7 +165,10 @@ def _repairs(of: Numbers) -> Finding:
         km.append(last < min(query, first))
         first, last = (of(f"vae, {one}", f"error@{n}", "repair") for n in (1, STEPS))
         vae.append(last >= first)
-    told = f"KM repairs {sum(km)} and VAE fails on {sum(vae)} of {len(km)} corruptions"
+    told = (
+        f"KM repairs {sum(km)} of {len(km)} corruptions; fed back to itself a VAE gets better on "
+        f"{len(vae) - sum(vae)}"
+    )
     return Finding(NOT if 2 * sum(km) < len(km) else _grade(km + vae), told)
 
 
@@ -169,7 +180,7 @@ def _interpolates(of: Numbers) -> Finding:
         w, pixels = (of(f"km, {walk}", *doubt) for walk in ("w", "pixels"))
     except NotMeasured:  # photographs have no ink
         return Finding(_grade([jump <= 0.5]), told)
-    told = f"{round(w)} nats of doubt more half way against {round(pixels)}, {told}"
+    told = f"{round(w)} nats of entropy more half way against {round(pixels)}, {told}"
     return Finding(_grade([w < pixels, jump <= 0.5]), told)
 
 
@@ -253,9 +264,9 @@ CLAIMS = (
     ),
     Claim(
         "Interpolation between addresses is smooth",
-        "half way in w the doubt about ink, beyond that at the ends, is less than half way in "
-        "pixels, and no step is over half of the way; partly if one is so; of photographs, which "
-        "have no ink, the latter alone",
+        "half way between two images the entropy of the ink exceeds that at the ends by less if "
+        "the walk is in w than if it is in pixels, and no step changes the image by over half of "
+        "the whole way; partly if one is so; of photographs, which have no ink, the latter alone",
         "interpolation.png",
         _interpolates,
     ),

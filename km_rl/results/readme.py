@@ -213,18 +213,18 @@ def _bounds(rows: Sequence[Row]) -> list[str]:
     unit = "Nats" if shown is COLUMNS else "Bits per dimension (bits/dim) and nats"
     told = f"{unit} per image of {_test_set(rows)}, lower is better."
     if any(" under " in cell for cell, *_ in cells):
-        told += " Under: by how many nats, seed by seed."
+        told += " Under: by how much, in the unit of its column, seed by seed."
     return [table(["", *shown], cells, words=1), f"{told} {_provenance(ruling)}"]
 
 
 def _test_set(rows: Sequence[Row]) -> str:
-    """How many images it has, where the results say so; in episodes of few classes it has not so
-    many, and they come again."""
+    """How many images it has, where the results say so; in episodes of few classes one may be in
+    several."""
     sizes = {round(row.value) for row in rows if row.metric == "test_images"}
     if len(sizes) != 1:
         return "the test set"
     if any("--classes " in row.command for row in rows):
-        return f"{sizes.pop():,} draws of test images, which come again"
+        return f"{sizes.pop():,} draws of test images, each of which may come in several episodes"
     return f"a test set of {sizes.pop():,} images"
 
 
@@ -362,6 +362,8 @@ def folded(commands: Sequence[str], made: Sequence[str] = ()) -> str:
     kept = told_once(commands)
     words = " ".join(kept).split()
     short = ["0..2 for 0, 1 and 2, a command each"] * any(".." in word for word in words)
+    listed = next((word for word in words if re.fullmatch(r"\d+(,\d+)+", word)), None)
+    short += [f"{listed} for each of these, a command each"] * (listed is not None)
     short += ["DIR for the folder of the data"] * ("DIR" in words)
     told = f" ({', '.join(short)})" if short else ""
     above = f"{' '.join(made)}\n\n" if made else ""

@@ -43,10 +43,11 @@ LEAD = """# Does it hold?
 
 The claims of Wu et al. (2018), decided by rules from [`summary.csv`](summary.csv), whose
 commands are in [`commands.csv`](commands.csv).
-Each is told here by the experiment that decides most of them; elsewhere counts what the others
-say, which follow, each with its commands (but for those called full-bound, which are trained for
-another bound than the paper's). Figures are of the first seed, curves of all seeds lie beside them
-as CSV. The rules stand [at the end](#the-rules).
+The first table gives each claim's verdict in the experiment that decides the most of them; its
+column "elsewhere" counts the verdicts of all the others. These follow, each with its commands.
+Those called full-bound are left out, for they are trained for another bound than the paper's.
+Figures are of the first seed, curves of all seeds lie beside them as CSV. The rules stand
+[at the end](#the-rules).
 
 `python scripts/results.py RUN... --experiment NAME --tables` records runs that are evaluated and
 writes this page anew. What else lies in this folder: [full bounds](../docs/full-bound.md),

@@ -152,6 +152,13 @@ def test_nothing_is_said_without_numbers(claim: int) -> None:
         CLAIMS[claim].judge(Numbers(rows(dip(30, 2), "another"), "strokes"))
 
 
+def test_what_a_lead_costs_is_told_beside_it() -> None:
+    counted: Rows = {("", "km-under-vae", "bound_with_kl_memory_nats"): -300.0}
+    told = CLAIMS[VAE].judge(Numbers(rows({**gap(40.0), **counted}), "strokes")).numbers
+    assert told == "40.0 nats under; with KL(M)/T counted 300.0 nats over"
+    assert CLAIMS[VAE].judge(Numbers(rows(gap(40.0)), "strokes")).numbers == "40.0 nats under"
+
+
 def test_times_on_different_hardware_are_not_compared() -> None:
     made = rows(times(50, 20))
     other = [made[0]._replace(hardware="a slide rule"), *made[1:]]

@@ -632,8 +632,8 @@ def test_the_table_of_an_experiment(runs: list[Path]) -> None:
         "| VAE | 102.0 ± 25.4 | 1.5 | 1.5 | 1.5 | 1.5 | 1.5 | 1.5 |",
         "| KM under VAE | 41.0 ± 12.7 |  |  |  |  |  | 0.0 |",
         "",
-        "Nats per image of the test set, lower is better. Under: by how many nats, seed by seed. "
-        "± is half the 95% interval over seeds (Student's t). 2 seeds.",
+        "Nats per image of the test set, lower is better. Under: by how much, in the unit of its "
+        "column, seed by seed. ± is half the 95% interval over seeds (Student's t). 2 seeds.",
         "",
         "<details><summary>Hardware, commits and commands (0..2 for 0, 1 and 2, a command each, "
         "DIR for the folder of the data)</summary>",
