@@ -78,6 +78,8 @@ class Config(Recipe):
     """Train the prior's mean R_0 (the machine alone); it stays 0 otherwise."""
     diagonal_covariance: bool = False
     """Keep the memory's covariance U diagonal (the machine alone)."""
+    unwritten: bool = False
+    """Never write: the machine without its memory, for comparison (the machine alone)."""
 
     evaluate_images: int = 1024
     """Test images in each check during training; the report uses all."""
@@ -166,6 +168,7 @@ class Config(Recipe):
             prior_std=self.prior_std,
             learn_prior_mean=self.learn_prior_mean,
             diagonal_covariance=self.diagonal_covariance,
+            unwritten=self.unwritten,
         )
 
     def _build_rival(self) -> nn.Module:

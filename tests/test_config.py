@@ -75,6 +75,9 @@ def test_the_model_is_built_as_the_settings_say() -> None:
     ablated = replace(config, diagonal_covariance=True, learn_prior_mean=False).build_model()
     assert isinstance(ablated, KanervaMachine)
     assert not ablated.prior.full and not ablated.prior.mean.requires_grad
+    assert not machine.unwritten and not ablated.unwritten
+    empty = replace(config, unwritten=True).build_model()
+    assert isinstance(empty, KanervaMachine) and empty.unwritten
     vae = replace(config, model="vae").build_model()
     assert isinstance(vae, VAE)
     assert vae(torch.zeros(1, 2, 1, 28, 28)).bound.shape == (1, 2)

@@ -71,6 +71,8 @@ class KanervaMachine(EpisodicModel[Memory]):
         prior_std: std of the memory's entries before anything is learned or written.
         learn_prior_mean: train R_0; it stays 0 otherwise.
         diagonal_covariance: slots are independent of one another, see `core.diagonal`.
+        unwritten: nothing is ever written, so that M stays the prior's: what is left is a VAE
+            whose codes have the prior p(z|y), to see what a memory is worth.
 
     Raises:
         InputError: a size below 1, a spread that is not positive, noise that is negative.
@@ -92,6 +94,7 @@ class KanervaMachine(EpisodicModel[Memory]):
         prior_std: float = 1.0,
         learn_prior_mean: bool = True,
         diagonal_covariance: bool = False,
+        unwritten: bool = False,
     ) -> None:
         super().__init__(encoder, decoder)
         at_least_one(slots=slots, code=code, key=key)
@@ -114,6 +117,7 @@ class KanervaMachine(EpisodicModel[Memory]):
             self.q_z_read = GaussianHead(width + code, code, learned, std, gain=gain)
         self.address_noise_std = address_noise_std
         self.key_width = key
+        self.unwritten = unwritten
 
     def elbo(self, images: Tensor, sample_memory: bool = False, writes: int = 1) -> Elbo:
         """Write the episode, then read each image back from what was written.
@@ -168,6 +172,8 @@ class KanervaMachine(EpisodicModel[Memory]):
                 f"A mask of {mask.dtype} and shape {tuple(mask.shape)} was given: one of "
                 f"{torch.bool} and shape {tuple(images.shape[:2])} is expected, as many as images."
             )
+        if self.unwritten:
+            mask = None
         return self.prior().write(*self.items(images), self.prior.noise_var, mask)
 
     def items(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -177,7 +183,7 @@ class KanervaMachine(EpisodicModel[Memory]):
             images: episodes with shape (B, T, channels, H, W).
 
         Returns:
-            w with shape (B, T, K) and z with shape (B, T, C).
+            w with shape (B, T, K) and z with shape (B, T, C); T is 0 if nothing is written.
         """
         return self._items(self._embed(images))
 
@@ -219,6 +225,8 @@ class KanervaMachine(EpisodicModel[Memory]):
 
     def _items(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """Address weights and codes to write: one sample of each posterior."""
+        if self.unwritten:
+            embeddings = embeddings[:, :0]
         w = self.addressing(self._q_y(embeddings).rsample())
         return w, self.q_z_write(embeddings).rsample()
 

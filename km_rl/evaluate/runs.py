@@ -39,6 +39,7 @@ MODELS: dict[str, type[Model]] = {
 VARIED = (
     "diagonal_covariance",
     "learn_prior_mean",
+    "unwritten",
     "address_noise_std",
     "slots",
     "code",
@@ -50,6 +51,7 @@ VARIED = (
 ADDED: Mapping[str, Any] = {
     "diagonal_covariance": False,
     "learn_prior_mean": True,
+    "unwritten": False,
     "pixel_std": False,
     "cosines": False,
 }

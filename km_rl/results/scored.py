@@ -32,7 +32,7 @@ FREE = frozenset(
 BY_MODEL = frozenset(
     "slots key noise_var learn_noise address_noise_std prior_std sample_memory "
     "address_kl_warmup_steps memory_kl_weight learning_rate "
-    "learn_prior_mean diagonal_covariance".split()
+    "learn_prior_mean diagonal_covariance unwritten".split()
 )
 """Settings in which another model may differ from a machine: those that not all have, and the
 step size, as a rival may have one that suits it. Models with a memory have the same slots."""

@@ -99,6 +99,30 @@ def test_the_written_memory_is_exchangeable(machine: KanervaMachine, images: Ten
     assert_close(shuffled, machine.write(images), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("sample_memory", [False, True])
+@pytest.mark.parametrize("diagonal_covariance", [False, True])
+def test_a_machine_that_never_writes_keeps_its_prior(
+    images: Tensor, sample_memory: bool, diagonal_covariance: bool
+) -> None:
+    """Its bound is that of the same machine when it writes an episode no times, and M is free."""
+    options: dict[str, Any] = {"filters": 2, "slots": 4, "code": 3, "key": 3}
+    options["diagonal_covariance"] = diagonal_covariance
+    machine = KanervaMachine.build(**options, unwritten=True).eval()
+    writing = KanervaMachine.build(**options).eval()
+    writing.load_state_dict(machine.state_dict())
+    bounds = []
+    for model, writes in ((machine, 1), (writing, 0), (writing, 1)):
+        torch.manual_seed(0)
+        bounds.append(model.elbo(images, sample_memory, writes))
+    ours, nothing, written = bounds
+    for term, same in zip(ours, nothing, strict=True):
+        assert_close(term, same)
+    assert not ours.rate_memory.any() and (written.rate_memory > 0).all()
+    memory = machine.write(images, torch.ones(B, T, dtype=torch.bool))
+    for moment, prior in zip(memory, machine.prior(), strict=True):
+        assert torch.equal(moment, prior.expand_as(moment))
+
+
 @pytest.mark.usefixtures("no_sampling")
 def test_masked_images_are_not_written(machine: KanervaMachine, images: Tensor) -> None:
     mask = torch.tensor([True, True, False, True, False]).expand(B, T)
