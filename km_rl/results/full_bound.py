@@ -1,8 +1,9 @@
 """The runs of the full bound: is a memory worth what it holds, once that is counted?
 
 On episodes of each number of classes, machines of the sizes that suit it are trained with other
-weights of KL(M), from 0 (the loss is the paper's) to 1 (the bound on ln p(X)), and a VAE with the
-same nets. What is recorded of them as ``<data>-<n>classes-full-bound`` are the points that
+weights of KL(M), from 0 (the loss is the paper's) to 1 (the bound on ln p(X)), one that never
+writes, whose codes have the same prior without a memory, and a VAE with the same nets. What is
+recorded of them as ``<data>-<n>classes-full-bound`` are the points that
 `rate_distortion` draws.
 """
 
@@ -24,6 +25,8 @@ COUNTED = 1.0
 the setting ``km``, and the others are named after what they have of their own."""
 WEIGHTS = (COUNTED, 0.1, 0.01, 0.001, 0.0)
 CLASSES: tuple[Classes, ...] = (1, 2, 4, 8, "all")
+UNWRITTEN = "unwritten"
+"""The part of a machine that never writes."""
 DEBUG_WEIGHTS = (COUNTED, 0.0)
 DEBUG_CLASSES: tuple[Classes, ...] = (2, "all")
 FLAGS = tuple("--slots 16 --key 16 --noise-var 1 --learn-noise --prior-std 0.5".split())
@@ -86,9 +89,16 @@ def _rivals(start: Start, sooner: tuple[str, ...]) -> list[Training]:
 
 
 def _machines(start: Start, others: Sequence[float], sooner: tuple[str, ...]) -> list[Training]:
-    """The machine of the full bound and those of other weights, seed by seed."""
-    order = (COUNTED, *others)
-    return [_machine(weight, seed, sooner) for seed in range(start.seeds) for weight in order]
+    """The machine of the full bound, those of other weights and one that never writes, seed by
+    seed."""
+    return [
+        one
+        for seed in range(start.seeds)
+        for one in (
+            *(_machine(weight, seed, sooner) for weight in (COUNTED, *others)),
+            _unwritten(seed, sooner),
+        )
+    ]
 
 
 def _machine(weight: float, seed: int, sooner: tuple[str, ...]) -> Training:
@@ -97,6 +107,12 @@ def _machine(weight: float, seed: int, sooner: tuple[str, ...]) -> Training:
     part = "" if weight == COUNTED else f"weight{weight:g}"
     flags = (*sooner, "--memory-kl-weight", f"{weight:g}", *drawn, *FLAGS)
     return Training("km", seed, part, flags)
+
+
+def _unwritten(seed: int, sooner: tuple[str, ...]) -> Training:
+    """The machine of the full bound, but for its memory."""
+    counted = _machine(COUNTED, seed, sooner)
+    return counted._replace(part=UNWRITTEN, flags=(*counted.flags, "--unwritten"))
 
 
 def _check(classes: Sequence[Classes], weights: Sequence[float], length: int) -> None:

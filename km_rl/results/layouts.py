@@ -143,6 +143,7 @@ def pivot_of(experiment: str) -> Pivot | None:
 BY_CLASSES = {
     "KM": ("km", FULL),
     "VAE": ("vae", FULL),
+    "KM that never writes": ("km, unwritten=True", FULL),
     "KM under VAE": ("km-under-vae", FULL),
     "KL(M)/T of KM": ("km", "kl_memory_nats"),
 }

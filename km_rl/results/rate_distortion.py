@@ -29,14 +29,17 @@ from matplotlib.ticker import LogFormatter
 from km_rl.errors import written_beside
 from km_rl.evaluate.figures import COLOURS, OTHER_COLOURS, STYLE, WIDTH, png
 from km_rl.evaluate.table import DISTORTION, FULL
-from km_rl.results.full_bound import COUNTED, NAME, spoken
+from km_rl.results.full_bound import COUNTED, NAME, UNWRITTEN, spoken
 from km_rl.results.summary import Row
 
 WEIGHT = re.compile(r"memory_kl_weight=([^,]+)")
 """In a setting; one without it is of the machine with the weight `COUNTED`."""
 GAP = "km-under-vae"
 """The setting under which the gap between the machine and the VAE is recorded."""
-LABELS = {"km": ("KM, by the weight of KL(M)", "o-")}
+LABELS = {
+    "km": ("KM, by the weight of KL(M)", "o-"),
+    UNWRITTEN: ("KM that never writes", "D"),
+}
 """What a kind is called and how it is drawn; others by their name, as squares."""
 BELOW: dict[str, Any] = {"xytext": (-4, -4), "ha": "right", "va": "top"}
 ABOVE: dict[str, Any] = {"xytext": (4, 4), "ha": "left", "va": "bottom"}
@@ -50,8 +53,8 @@ class Place(NamedTuple):
     """A model on the plane, means over seeds in nats per image.
 
     Attributes:
-        kind: km or a rival.
-        weight: of KL(M), in the training of a machine; None for a rival.
+        kind: km, `UNWRITTEN` or a rival.
+        weight: of KL(M), in the training of a machine that writes; None for others.
         half: of the full bound's 95% interval; 0 where there is one seed.
         lead: of a machine with weight `COUNTED`, how far its full bound is under the VAE's.
     """
@@ -81,7 +84,7 @@ def places(rows: Sequence[Row], experiment: str) -> list[Place]:
 
 
 def _place(setting: str, full: Row, distortion: float, gap: Row | None) -> Place:
-    kind = setting.partition(",")[0]
+    kind = UNWRITTEN if f"{UNWRITTEN}=True" in setting else setting.partition(",")[0]
     told = WEIGHT.search(setting)
     weight = None if kind != "km" else float(told[1]) if told else COUNTED
     half = 0.0 if full.low is None or full.high is None else (full.high - full.low) / 2
@@ -151,7 +154,8 @@ def _points(axes: Axes, kind: str, found: Sequence[Place]) -> None:
     """The places of one kind, the machine's joined and with their weights."""
     rates, distortions = [p.rate for p in found], [p.distortion for p in found]
     label, style = LABELS.get(kind, (kind.upper(), "s"))
-    look: dict[str, Any] = {"fmt": style, "ms": 4, "lw": 1.2, "color": COLOURS[kind.upper()]}
+    colour = COLOURS["KM" if kind == UNWRITTEN else kind.upper()]
+    look: dict[str, Any] = {"fmt": style, "ms": 4, "lw": 1.2, "color": colour}
     axes.errorbar(rates, distortions, xerr=[p.half for p in found], label=label, **look)
     for place, side in zip(found, cycle((BELOW, ABOVE)), strict=False):
         if place.weight is not None:

@@ -27,7 +27,7 @@ def test_every_weight_and_the_vae_on_every_number_of_classes() -> None:
     assert [one.classes for one in plan[::2]] == [1, 2, 4, 8, None]
     assert {one.steps for one in plan} == {10_000}
     runs = {training.name(one.base) for one in plan for training in one.trainings}
-    assert len(runs) == len(CLASSES) * (len(WEIGHTS) + 1) * 3
+    assert len(runs) == len(CLASSES) * (len(WEIGHTS) + 2) * 3
 
 
 def test_a_split_over_characters_is_in_the_names() -> None:
@@ -54,12 +54,21 @@ def test_the_memory_is_drawn_in_training_where_its_kl_has_a_weight() -> None:
     machines = full_bound(OMNIGLOT._replace(seeds=1), classes=["all"])[0].trainings
     drawn = {one.part: "--sample-memory" in one.flags for one in machines}
     weights = {"weight0.1": True, "weight0.01": True, "weight0.001": True, "weight0": False}
-    assert drawn == {"": True} | weights
+    assert drawn == {"": True, "unwritten": True} | weights
+
+
+def test_one_machine_differs_in_that_it_never_writes() -> None:
+    first, *_, last = full_bound(OMNIGLOT._replace(seeds=1), classes=[2])[0].trainings
+    assert last == first._replace(part="unwritten", flags=(*first.flags, "--unwritten"))
 
 
 @pytest.mark.parametrize(
     ("weights", "parts"),
-    [((0.1,), ["", "weight0.1"]), ((0.0, 1.0, 0.0), ["", "weight0"]), ((1.0,), None)],
+    [
+        ((0.1,), ["", "weight0.1", "unwritten"]),
+        ((0.0, 1.0, 0.0), ["", "weight0", "unwritten"]),
+        ((1.0,), None),
+    ],
 )
 def test_weight_one_is_always_trained(weights: Sequence[float], parts: list[str] | None) -> None:
     *by_weight, beside = full_bound(DEBUG._replace(seeds=1), [2], weights)
@@ -110,6 +119,7 @@ def test_a_table_has_the_full_bounds_by_classes_in_order() -> None:
             ("km", FULL, 100.0 + kl),
             ("km", "kl_memory_nats", kl),
             ("vae", FULL, 110.0),
+            *[("km, unwritten=True", FULL, 109.0)] * (named == "1class"),
         )
     ]
     others = "omniglot-characters-2classes-full-bound", "omniglot-2classes-full-bound-capacity"
@@ -118,8 +128,8 @@ def test_a_table_has_the_full_bounds_by_classes_in_order() -> None:
     cells = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")]
     named = ["in an episode", "---", "1 class", "8 classes", "all classes"]
     assert [row[0] for row in cells] == named
-    assert cells[2] == ["1 class", "106.0", "110.0", "", "6.0", "2, 2"]
-    assert cells[4] == ["all classes", "100.0", "110.0", "", "0.0", "2, 2"]
+    assert cells[2] == ["1 class", "106.0", "110.0", "109.0", "", "6.0", "2, 2, 2"]
+    assert cells[4] == ["all classes", "100.0", "110.0", "", "", "0.0", "2, 2"]
     with pytest.raises(InputError, match="'cifar10-by-classes' has no results"):
         with_tables("<!-- results: cifar10-by-classes --><!-- /results -->", rows)
 

@@ -42,6 +42,16 @@ def test_a_model_without_a_full_bound_has_no_place() -> None:
     assert [place.kind for place in found] == ["km", "km", "vae"]
 
 
+def test_a_machine_that_never_writes_has_a_place_of_its_own() -> None:
+    *_, found, _ = places([*ROWS, *of("km, unwritten=True", 60.0, 100.0)], NAME)
+    assert found == Place("unwritten", None, 40.0, 60.0)
+    (axes,) = figure({"2 classes": [Place("km", 1.0, 20.0, 80.0), found]}).axes
+    assert {*axes.get_legend_handles_labels()[1]} == {
+        "KM, by the weight of KL(M)",
+        "KM that never writes",
+    }
+
+
 def test_a_place_has_half_the_interval_of_the_full_bound() -> None:
     distortion, full, _ = of("km, memory_kl_weight=0.1", 70.0, 105.0)
     several = full._replace(low=103.0, high=107.0, seeds=3)
