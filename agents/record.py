@@ -28,7 +28,6 @@ several sittings. The metrics of a setting in summary.csv:
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shlex
@@ -41,7 +40,7 @@ from agents import figures
 from agents.config import GailConfig
 from agents.runs import Curve, Imitation
 from km_rl.errors import InputError, written_beside
-from km_rl.evaluate.csv_file import number, write_csv
+from km_rl.evaluate.csv_file import number, read_csv, write_csv
 from km_rl.evaluate.figures import png
 from km_rl.results.spread import Estimate, mean, probability_of_improvement, spread
 from km_rl.results.summary import Row, check_name, given, read, span
@@ -95,7 +94,7 @@ def record(runs: Mapping[str, Sequence[Imitation]], experiment: str, results: Pa
         write_csv(place / f"{setting}.csv", COLUMNS, _lines(place / f"{setting}.csv", group))
         for setting, group in runs.items()
     ]
-    points = {path.stem: _read(path) for path in sorted(place.glob("*.csv"))}
+    points = {path.stem: read_csv(path, _point) for path in sorted(place.glob("*.csv"))}
     first = next(iter(runs.values()))[0]
     figure = place / FIGURE
     with written_beside(figure) as beside:
@@ -166,7 +165,7 @@ def _round_steps(run: Imitation) -> int:
 def _lines(path: Path, group: Sequence[Imitation]) -> list[list[str]]:
     """The lines of a setting's file: seeds that were there before, and the runs'."""
     new = {run.config["seed"]: _points(run) for run in group}
-    for point in _read(path) if path.exists() else []:
+    for point in read_csv(path, _point) if path.exists() else []:
         if point.seed not in {run.config["seed"] for run in group}:
             new.setdefault(point.seed, []).append(point)
     return [
@@ -184,15 +183,8 @@ def _points(run: Imitation) -> list[Point]:
     return [*told, Point(run.steps, "training_seconds", run.seconds, seed)]
 
 
-def _read(path: Path) -> list[Point]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                Point(int(line["step"]), line["metric"], float(line["value"]), int(line["seed"]))
-                for line in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"'{path}' cannot be read ({error}): restore it from git.") from error
+def _point(line: Mapping[str, str]) -> Point:
+    return Point(int(line["step"]), line["metric"], float(line["value"]), int(line["seed"]))
 
 
 def _last(points: Sequence[Point], metric: str) -> list[float]:

@@ -206,7 +206,6 @@ def figure(found: Sequence[Paid]) -> Figure:
 
 def _metrics(of: Sequence[Paid]) -> Iterator[BySeed]:
     """Each metric of one discriminator."""
-
     first, own = of[0], {p.told: p.reward for p in of if p.asked == p.told}
     found = partial(BySeed, first.setting, seed=first.seed, commit=first.commit)
     yield found("reward_own", float(np.mean([*own.values()])))

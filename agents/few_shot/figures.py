@@ -74,8 +74,7 @@ def returns(points: Sequence[Point]) -> Figure:
                     axes.axhline(end.value, color=look.colour, lw=1.5, label=name)
                 else:
                     _draw(axes, name, curves[name], look)
-            for label, score in SCORES.items():
-                axes.axhline(score, color=GREY, lw=1, ls=MARKS[label], label=label)
+            _rule(axes)
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
             axes.set(xlabel="environment steps", ylabel="score on held-out experts")
             _name(axes)
@@ -95,13 +94,12 @@ def by_task(points: Sequence[Point]) -> Figure:
                 at, found = [places[p.task] + off for p in its], [p.value for p in its]
                 mark = look.form.strip("-.:") or "d"
                 axes.plot(at, found, mark, ms=4, color=look.colour, alpha=0.6, label=name)
-            for label, score in SCORES.items():
-                axes.axhline(score, color=GREY, lw=1, ls=MARKS[label], label=label)
+            _rule(axes)
             for line in range(1, len(places)):
                 axes.axvline(line - 0.5, color=GREY, lw=0.3)
             axes.set_xticks(list(places.values()), _short(list(places)))
-            axes.set(xlabel="held-out expert", ylabel="score at the end")
-            axes.set_xlim(-0.5, len(places) - 0.5)
+            wide = (-0.5, len(places) - 0.5)
+            axes.set(xlabel="held-out expert", ylabel="score at the end", xlim=wide)
             _name(axes)
     return figure
 
@@ -151,6 +149,12 @@ def _number(task: str) -> tuple[float, str]:
     """Puts tasks in the order of the number in their names, and then of these."""
     found = re.search(r"\d+(\.\d+)?", task.rpartition(": ")[2])
     return float(found[0]) if found else 0.0, task
+
+
+def _rule(axes: Axes) -> None:
+    """Lines across, at the scores that are known."""
+    for label, score in SCORES.items():
+        axes.axhline(score, color=GREY, lw=1, ls=MARKS[label], label=label)
 
 
 def _name(axes: Axes) -> None:

@@ -47,8 +47,8 @@ examined once and has no interval:
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +56,8 @@ import numpy as np
 from agents.few_shot import figures
 from agents.few_shot.points import Point, ends, grouped, named, provenance
 from agents.few_shot.settings import LEADERS
-from km_rl.errors import InputError, written_beside
-from km_rl.evaluate.csv_file import number, write_csv
+from km_rl.errors import written_beside
+from km_rl.evaluate.csv_file import number, read_csv, write_csv
 from km_rl.evaluate.figures import png
 from km_rl.results.spread import Estimate, across_tasks, improvement
 from km_rl.results.summary import Row, check, read
@@ -106,7 +106,11 @@ def recorded(folder: Path) -> list[Point]:
     Raises:
         InputError: a file that cannot be read.
     """
-    return [point for path in sorted(folder.glob("*.csv")) for point in _read(path)]
+    return [
+        point
+        for path in sorted(folder.glob("*.csv"))
+        for point in read_csv(path, partial(_point, path.stem))
+    ]
 
 
 def record(points: Sequence[Point], experiment: str, command: str, folder: Path) -> list[Path]:
@@ -168,24 +172,11 @@ def _beside(metric: str, leader: str, its: np.ndarray, values: np.ndarray) -> Nu
     return told
 
 
-def _read(path: Path) -> list[Point]:
-    """The points of a setting's file, but for what made them."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                Point(
-                    path.stem,
-                    line["metric"],
-                    int(line["pairs"]),
-                    line["task"],
-                    int(line["seed"]),
-                    float(line["value"]),
-                    int(line["step"]),
-                )
-                for line in csv.DictReader(file)
-            ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"'{path}' cannot be read ({error}): restore it from git.") from error
+def _point(setting: str, line: Mapping[str, str]) -> Point:
+    """A line of a setting's file, which does not say what made it."""
+    step, pairs, seed = (int(line[name]) for name in ("step", "pairs", "seed"))
+    value = float(line["value"])
+    return Point(setting, line["metric"], pairs, line["task"], seed, value, step)
 
 
 def _place(point: Point) -> tuple[str, str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
-from km_rl.errors import make_folder, written_beside
+from km_rl.errors import InputError, make_folder, written_beside
+
+Line = TypeVar("Line")
 
 
 def write_csv(path: Path, header: Sequence[str], lines: Iterable[Iterable[str]]) -> Path:
@@ -20,6 +23,19 @@ def write_csv(path: Path, header: Sequence[str], lines: Iterable[Iterable[str]])
     with written_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *lines])
     return path
+
+
+def read_csv(path: Path, line: Callable[[Mapping[str, str]], Line]) -> list[Line]:
+    """The lines of such a file, each as ``line`` makes it of its values by column.
+
+    Raises:
+        InputError: it cannot be read, or ``line`` fails for want of a column or of a number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [line(values) for values in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise InputError(f"'{path}' cannot be read ({error}): restore it from git.") from error
 
 
 def number(value: float) -> str:

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from km_rl.errors import InputError, written_beside
-from km_rl.evaluate.csv_file import number, write_csv
+from km_rl.evaluate.csv_file import number, read_csv, write_csv
 from km_rl.evaluate.exhibit import Point
 from km_rl.evaluate.report import PICTURES
 from km_rl.evaluate.runs import ADDED
@@ -102,11 +101,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     """The lines of a file of numbers; none where there is no file."""
     if not path.exists():
         return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"'{path}' cannot be read ({error}): restore it from git.") from error
+    return read_csv(path, dict)
 
 
 def write_kept(place: Path, settings: Mapping[str, Sequence[Scored]]) -> list[Path]:

@@ -19,7 +19,7 @@ from km_rl.evaluate.csv_file import number
 from km_rl.evaluate.runs import Model, read_runs
 from km_rl.evaluate.table import FULL, PRICED
 from km_rl.results.kept import MOST_BYTES, RUNS
-from km_rl.results.readme import with_tables
+from km_rl.results.readme import folded, with_tables
 from km_rl.results.scored import COSTS, NATS, thinned
 from km_rl.results.seeds import ONE_BY_ONE, part_names, record_runs
 from km_rl.results.spread import mean
@@ -894,3 +894,13 @@ def test_commands_of_fewer_seeds_are_told_once() -> None:
 def test_seeds_are_told_and_read_back() -> None:
     for seeds in ([0], [0, 1, 2], [0, 3], [2, 3]):
         assert spanned(span(seeds)) == seeds
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [("0..2", "0..2 for 0, 1 and 2"), ("0,3", "0,3 for each of these"), ("7", "")],
+)
+def test_what_stands_for_several_commands_is_told(seeds: str, said: str) -> None:
+    title = folded([f"python train.py --seed {seeds}"]).split("\n")[0]
+    told = f" ({said}, a command each)" if said else ""
+    assert title == f"<details><summary>Commands{told}</summary>"

@@ -64,7 +64,7 @@ def test_weights_halve_with_age_as_told() -> None:
     )
 
 
-def test_a_pile_is_saved_whole() -> None:
+def test_a_buffer_is_saved_whole() -> None:
     buffer, copy = PairBuffer(5, 4), PairBuffer(5, 4)
     buffer.add(_rows(3))
     copy.load_state_dict(buffer.state_dict())
