@@ -5,8 +5,9 @@ r"""The same posterior in natural form, where writing is addition.
     \Lambda \leftarrow \Lambda + W^T W / \sigma^2, \quad \eta \leftarrow \eta + W^T Z / \sigma^2
 
 Because the items only add, their order does not matter, memories of several workers merge exactly,
-an item is forgotten exactly, and its leave-one-out score costs nothing. Statistics are kept in
-float64: in float32 they are useless after many writes at low-rank addresses.
+an item is forgotten exactly, and all leave-one-out scores cost one factor of a K x K matrix.
+Statistics are kept in float64: in float32 they are useless after many writes at low-rank
+addresses.
 """
 
 from __future__ import annotations
@@ -91,7 +92,8 @@ class NaturalMemory(NamedTuple):
         )
 
     def decay(self, rate: float) -> NaturalMemory:
-        r"""Stabilised forgetting: :math:`\Lambda \leftarrow \rho \Lambda_0 + (1 - \rho) \Lambda`.
+        r"""Stabilised forgetting: :math:`\Lambda \leftarrow \rho \Lambda_0 + (1 - \rho) \Lambda`,
+        and :math:`\eta` likewise.
 
         What was written n calls ago weighs :math:`(1 - \rho)^n`; the prior is never lost.
 
