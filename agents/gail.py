@@ -174,9 +174,9 @@ class _Loop:
 
     def _save(self) -> None:
         folder = self.config.folder
-        self.imitator.save(folder)
         with written_beside(folder / POLICY) as beside, beside.open("wb") as file:
             self.imitator.learner.save(file)
+        self.imitator.save(folder)  # the resume point last: what stands beside it is never older
 
     def _stop(self) -> None:
         self._save()

@@ -4,7 +4,7 @@
 
     results/
     ├── summary.csv                 see `km_rl.results.summary`
-    └── gail-<environment>-<n>demo/       (-<steps>steps, where these are not the usual ones)
+    └── gail-<environment>-<n>demo/       (-shipped, -<steps>steps, -anneal: what is not usual)
         ├── <setting>.csv           step,metric,value,seed: `return` at every evaluation, and
         │                           `rollout_return` and `training_seconds` at the end
         └── returns.png             true return against steps
@@ -39,11 +39,11 @@ from typing import NamedTuple
 from agents import figures
 from agents.config import GailConfig
 from agents.runs import Curve, Imitation
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError, locked, make_folder, written_beside
 from km_rl.evaluate.csv_file import number, read_csv, write_csv
 from km_rl.evaluate.figures import png
 from km_rl.results.spread import Estimate, mean, probability_of_improvement, spread
-from km_rl.results.summary import Row, check_name, given, read, span
+from km_rl.results.summary import WAIT, Row, check_name, given, read, span
 from km_rl.results.summary import record as record_rows
 from km_rl.train.run import joined_once
 
@@ -76,7 +76,14 @@ def record(runs: Mapping[str, Sequence[Imitation]], experiment: str, results: Pa
             read or written.
     """
     check_name(experiment)
-    place = results / experiment
+    make_folder(place := results / experiment)
+    with locked(place, WAIT):  # so that seeds which another process adds meanwhile are not lost
+        return _record(runs, experiment, results, place)
+
+
+def _record(
+    runs: Mapping[str, Sequence[Imitation]], experiment: str, results: Path, place: Path
+) -> list[Path]:
     known = read(results)
     before = {row.setting: row for row in known if row.experiment == experiment}
     for setting, group in runs.items():

@@ -6,10 +6,10 @@ Every time stands beside a floor or a rival measured in the same run. Nothing as
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,8 +18,8 @@ import tyro
 from agents.speed import discriminator_speed
 from km_rl.errors import at_least_one, exit_on_input_error
 from km_rl.evaluate.speed import step_speed, write_speed
-from km_rl.results.summary import Row, record
-from km_rl.train.run import commit_to_record, hardware
+from km_rl.results.summary import Row, before_recording, command_of, record
+from km_rl.train.run import hardware
 
 SHAPES = ((16, 32, 32, 100), (16, 32, 128, 200), (4, 256, 512, 512))
 Fact = tuple[str, str, str, float]
@@ -33,8 +33,8 @@ class Memory:
     """Timed calls of each kind; the median counts."""
     threads: int = 1
     """Threads that torch may use."""
-    record: bool = False
-    """Enter the figures in results/summary.csv."""
+    record: Path | None = None
+    """The folder of the results to record this in."""
 
     def facts(self) -> Iterator[Fact]:
         """(experiment, setting, metric, value) of every shape."""
@@ -50,7 +50,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Step:
-    """Time a training step at paper-omniglot, every model on the same images."""
+    """Time a training step of paper-omniglot's models, all on the same images."""
 
     repeats: int = 30
     """Timed steps of each model; the median counts."""
@@ -62,8 +62,8 @@ class Step:
     """Images in an episode."""
     bf16: bool = False
     """Run encoder and decoder in bfloat16."""
-    record: bool = False
-    """Enter the figures in results/summary.csv."""
+    record: Path | None = None
+    """The folder of the results to record this in."""
 
     def facts(self) -> Iterator[Fact]:
         """(experiment, setting, metric, value)."""
@@ -86,8 +86,8 @@ class Discriminator:
     """Timed calls of each kind; the median counts. Reward calls are timed 40 times as often."""
     threads: int = 1
     """Threads that torch may use."""
-    record: bool = False
-    """Enter the figures in results/summary.csv."""
+    record: Path | None = None
+    """The folder of the results to record this in."""
 
     def facts(self) -> Iterator[Fact]:
         """(experiment, setting, metric, value)."""
@@ -108,17 +108,17 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     args = tyro.extras.subcommand_cli_from_dict(KINDS, args=arguments)
     at_least_one(**{name: value for name, value in vars(args).items() if type(value) is int})
-    code = commit_to_record() if args.record else ""
+    code = "" if args.record is None else before_recording(args.record)
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    command = shlex.join(["python", "scripts/benchmark.py", *arguments])
+    command = command_of("benchmark", arguments)
     rows = []
     about = (None, None, 1, hardware("cpu"), command, code)
     for fact in args.facts():
         print("{:14} {:24} {:28} {:10.3f}".format(*fact), flush=True)
         rows.append(Row._make((*fact, *about)))
-    if args.record:
-        print(record(rows, "results"))
+    if args.record is not None:
+        print(record(rows, args.record))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import tyro
 
 from agents.few_shot.teachers import TeachersConfig, record, teach, write
 from km_rl.errors import exit_on_input_error
-from km_rl.results.summary import command_of
+from km_rl.results.summary import before_recording, command_of
 
 
 @exit_on_input_error()
@@ -24,6 +24,8 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     config = tyro.cli(TeachersConfig, args=arguments, description=__doc__)
     torch.set_num_threads(1)
+    if config.record is not None:
+        before_recording(config.record, [config.experiment], len(config.few_shot.resolved().seeds))
     ends, drawn = teach(config)
     if config.record is None:
         files = write(ends, drawn, config.run_dir / config.experiment)

@@ -12,7 +12,7 @@ import tyro
 
 from agents.forgetting_benchmark import Forgetting, record, run
 from km_rl.errors import exit_on_input_error
-from km_rl.results.summary import command_of
+from km_rl.results.summary import before_recording, command_of
 
 
 @exit_on_input_error()
@@ -20,6 +20,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Tell the last return of every run; draw all, and record them if asked to."""
     arguments = sys.argv[1:] if arguments is None else arguments
     benchmark = tyro.cli(Forgetting, args=arguments, description=__doc__)
+    if benchmark.record is not None:
+        before_recording(benchmark.record, [benchmark.experiment], len(benchmark.seeds))
     runs = run(benchmark)
     if benchmark.record is not None:
         for path in record(benchmark, runs, command_of("forgetting", arguments), benchmark.record):

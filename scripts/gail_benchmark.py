@@ -13,12 +13,15 @@ import tyro
 from agents.benchmark import Benchmark, run
 from agents.report import report, text_table
 from km_rl.errors import exit_on_input_error
+from km_rl.results.summary import before_recording
 
 
 @exit_on_input_error()
 def main(arguments: list[str] | None = None) -> None:
     """Run what is missing, then tell and perhaps record how the settings compare."""
     benchmark = tyro.cli(Benchmark, args=arguments, description=__doc__)
+    if benchmark.record is not None:
+        before_recording(benchmark.record)
     folders = run(benchmark)
     print(text_table(folders))
     print(report(folders))

@@ -17,9 +17,9 @@ from envs.demos import shipped
 from envs.make import bare
 from km_rl.errors import InputError, check_seeds, exit_on_input_error
 from km_rl.results.spread import mean
-from km_rl.results.summary import Row, command_of, record
+from km_rl.results.summary import Row, before_recording, command_of, record
 from km_rl.train.recipe import at_least
-from km_rl.train.run import commit_to_record, hardware
+from km_rl.train.run import hardware
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ def main(arguments: list[str] | None = None) -> None:
     args = tyro.cli(Args, args=arguments, description=__doc__)
     at_least(args, 1, "trajectories", "every")
     check_seeds(args.seeds)
-    code = "" if args.record is None else commit_to_record()
+    code = ""
+    if args.record is not None:
+        code = before_recording(args.record)
     demos = args.demos or shipped(args.env)
     others = {path.stem: path for path in args.others}
     if len(others) < len(args.others):

@@ -4,7 +4,7 @@ The Kanerva Machines, DNC and LRUA are trained first for each seed, into runs/; 
 resumes. Examples:
 
     python scripts/retrieval.py --preset debug
-    python scripts/retrieval.py --dataset omniglot --data-dir DIR --record
+    python scripts/retrieval.py --dataset omniglot --data-dir DIR --record results
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from km_rl.results.retrieval import (
     EXPERIMENT,
     PARTS,
     Part,
-    check_recorded,
     compare,
+    experiment_of,
     rows,
     write_files,
 )
-from km_rl.results.summary import check, command_of, read, record
+from km_rl.results.summary import before_recording, check, command_of, read, record
 from km_rl.train.recall import RECIPES, TINY, trained
-from km_rl.train.run import commit_to_record, hardware
+from km_rl.train.run import hardware
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Args:
     """Where the trained machines lie."""
     folder: Path = Path("runs/retrieval")
     """Where curves and figure are put."""
-    record: bool = False
-    """Put them in results/ instead, and the numbers in results/summary.csv."""
+    record: Path | None = None
+    """The folder of the results to record this in; curves and figure are put there instead."""
 
 
 @exit_on_input_error()
@@ -69,9 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not args.parts:
         raise InputError(f"--parts names none: give some of {', '.join(PARTS)}, or leave it out.")
     debug = args.preset == "debug"
-    if args.record and debug:
+    if args.record is not None and debug:
         raise InputError("--record keeps results, and --preset debug makes none: leave one out.")
-    code = commit_to_record() if args.record else ""
     torch.set_num_threads(args.threads)
     bench, recipes = (DEBUG, TINY) if debug else (Bench(), RECIPES)
     drawings = sorted({"strokes", args.dataset}, reverse=True)
@@ -81,19 +80,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     mine = data.get(args.dataset)
     machines_of = trained(recipes, mine and mine.train, args.dataset, args.run_dir, args.preset)
     name = EXPERIMENT if args.dataset == "omniglot" else f"{EXPERIMENT}-{args.dataset}"
-    folder = Path("results") if args.record else args.folder
-    if args.record:
-        check_recorded(read(folder), args.parts, name, args.seeds)
+    folder, code = args.record or args.folder, ""
+    if args.record is not None:
+        experiments = [experiment_of(part, name) for part in args.parts]
+        code = before_recording(args.record, experiments, args.seeds)
     elif "errors" in args.parts:
         make_folder(folder / name)
     values, found = compare(bench, tests, machines_of, range(args.seeds), args.parts, name)
     made = rows(values, hardware("cpu"), command_of("retrieval", arguments), code)
     for row in made:
         print(f"{row.experiment:16} {row.setting:32} {row.metric:30} {row.value:12.4f}")
-    if args.record:
+    if args.record is not None:
         check(made, read(folder))
     files = write_files(bench, found, folder / name, names)
-    for path in [*files, record(made, folder)] if args.record else files:
+    for path in files if args.record is None else [*files, record(made, folder)]:
         print(path)
 
 

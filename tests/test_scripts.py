@@ -90,7 +90,11 @@ def test_all_memories_are_compared(tmp_path: Path) -> None:
         ("results.py", [], "--tables"),
         ("retrieval.py", ["--dataset", "omniglot", "--data-dir", "nowhere"], "nowhere"),
         ("retrieval.py", ["--seeds", "0"], "seeds is 0"),
-        ("retrieval.py", ["--preset", "debug", "--record"], "--preset debug makes none"),
+        (
+            "retrieval.py",
+            ["--preset", "debug", "--record", "results"],
+            "--preset debug makes none",
+        ),
         ("paper.py", ["--dataset", "omniglot", "--data-dir", "nowhere"], "nowhere"),
         ("paper.py", ["--dataset", "cifar10", "--data-dir", "nowhere"], "CIFAR-10 was"),
         ("paper.py", ["--dnc-seeds", "0"], "dnc_seeds is 0"),

@@ -55,11 +55,12 @@ from agents.generator import ppo_settings
 from envs.pointnav import SIMULATED
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
+from km_rl.results.summary import before_recording
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.sources import pairs
 from km_rl.rl.tasks import Episode, Tasks
-from km_rl.train.run import commit, commit_to_record, hardware, joined_once
+from km_rl.train.run import commit, hardware, joined_once
 
 POLICY_PAIRS, QUERIES = 256, 256
 """Pairs of the policy that a discriminator is told in a test, and of each to be told apart."""
@@ -85,14 +86,17 @@ class Comparison:
     """What is compared, and what was measured so far.
 
     Raises:
-        InputError: a family that cannot be had, fewer held-out experts or pairs than asked for, or
-            results of other experts.
+        InputError: a family that cannot be had, fewer held-out experts or pairs than asked for,
+            results of other experts, or what `before_recording` refuses.
     """
 
     def __init__(self, config: FewShotConfig) -> None:
         config.validate()
         experiment = config.experiment
         self.config = config = config.resolved()
+        if config.record is not None:
+            rows = {*config.settings, *config.agents}
+            before_recording(config.record, [experiment], len(config.seeds), rows)
         assert config.steps is not None, "steps that are resolved"
         self.steps = config.steps
         self.folder = config.run_dir / "few-shot" / config.family
@@ -114,7 +118,7 @@ class Comparison:
         self.notes = Notes(self.folder / MEASURED)
         if config.record is not None:
             self.notes = self._recorded(config.record, experiment)
-        self.commit = (commit() or "") if config.record is None else commit_to_record()
+        self.commit = commit() or ""
 
     def _recorded(self, folder: Path, experiment: str) -> Notes:
         """Those of an experiment, which may copy from here and from others among the results."""

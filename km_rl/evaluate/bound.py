@@ -11,12 +11,12 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from km_rl.core.elbo import Elbo
 from km_rl.data.episodes import Binarisation, Images, all_episodes, dimensions, validate
 from km_rl.errors import InputError
 from km_rl.nn.likelihoods import bits_per_dimension
+from km_rl.progress import progress_bar
 
 BATCH = 16
 """Episodes scored at once."""
@@ -82,7 +82,9 @@ def bound(
         )
     )
     images = passes * episodes_in_pass * episode_length
-    progress = tqdm(total=images, desc="bound", unit="image", delay=3, leave=False, disable=None)
+    progress = progress_bar(
+        total=images, desc="bound", unit="image", delay=3, leave=False, disable=None
+    )
     with progress, undisturbed(model, seed) as device:
         total = torch.zeros(len(Elbo._fields), dtype=torch.float64)
         for batch in episodes:

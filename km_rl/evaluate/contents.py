@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from tqdm import tqdm
 
 from km_rl.data import Images, Splits
 from km_rl.evaluate import figures
@@ -21,6 +20,7 @@ from km_rl.evaluate.interpolation import interpolation
 from km_rl.evaluate.related import related
 from km_rl.evaluate.runs import Run, variants
 from km_rl.evaluate.table import Score
+from km_rl.progress import progress_bar
 
 IMAGES = 1024
 """Test images in every number of an experiment, at most."""
@@ -81,7 +81,7 @@ def experiments(
     if counts_memory(runs):
         made["related"] = lambda: related(runs, test, data.train, seed, limit)
     shown = []
-    with tqdm(made.items(), unit="experiment", leave=False, disable=None) as progress:
+    with progress_bar(made.items(), unit="experiment", leave=False, disable=None) as progress:
         for name, make in progress:
             progress.set_description(name)
             shown.append(make())

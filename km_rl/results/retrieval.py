@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from tqdm import tqdm
 
 from km_rl.baselines.sdm import critical_distance, radius_for
 from km_rl.core.episodic import EpisodicModel
 from km_rl.data import Images
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import written_beside
 from km_rl.evaluate.classical import (
     doublings_per_unit,
     entropy,
@@ -42,6 +41,7 @@ from km_rl.evaluate.retrieval import (
     lineup,
     measured,
 )
+from km_rl.progress import progress_bar
 from km_rl.results.retrieval_figure import figure
 from km_rl.results.spread import mean
 from km_rl.results.summary import Row
@@ -99,7 +99,7 @@ def compare(
 
     for seed in seeds:
         if "facts" in parts:
-            note(f"{EXPERIMENT}-facts", facts(bench, seed))
+            note(experiment_of("facts"), facts(bench, seed))
         if "errors" in parts:
             contestants = lineup(bench.rbm_updates, machines_of(seed))
             mine = list(_all_points(bench, contestants, tests, seed))
@@ -107,32 +107,22 @@ def compare(
             note(experiment, side_by_side(bench, contestants, mine))
             note(experiment, early(bench, contestants, tests, seed))
         if "costs" in parts:
-            note(f"{experiment}-cost", timed(bench, machines_of(seed), seed))
+            note(experiment_of("costs", experiment), timed(bench, machines_of(seed), seed))
     return values, found
 
 
-def check_recorded(
-    known: Iterable[Row], parts: Sequence[Part], experiment: str, seeds: int
-) -> None:
-    """Refuse, before anything is measured, what could not be recorded after it.
-
-    Raises:
-        InputError: some part is recorded of more seeds.
-    """
-    names = {"facts": f"{EXPERIMENT}-facts", "errors": experiment, "costs": f"{experiment}-cost"}
-    mine = {names[part] for part in parts}
-    if (most := max((row.seeds for row in known if row.experiment in mine), default=0)) > seeds:
-        raise InputError(
-            f"--seeds is {seeds} where {', '.join(sorted(mine))} are recorded of {most}: give as "
-            f"many."
-        )
+def experiment_of(part: Part, experiment: str = EXPERIMENT) -> str:
+    """What the rows of a part are recorded under; the facts need no drawings."""
+    if part == "facts":
+        return f"{EXPERIMENT}-facts"
+    return experiment if part == "errors" else f"{experiment}-{part.removesuffix('s')}"
 
 
 def _all_points(
     bench: Bench, contestants: Mapping[str, Contestant], tests: Mapping[str, Images], seed: int
 ) -> Iterator[Point]:
     places = [(name, place) for name in contestants for place in cells(bench, tests)]
-    bar = tqdm(places, desc=f"seed {seed}", unit="reading", leave=False, disable=None)
+    bar = progress_bar(places, desc=f"seed {seed}", unit="reading", leave=False, disable=None)
     for name, place in bar:
         yield from measured(bench, name, contestants[name], tests, seed, *place)
 

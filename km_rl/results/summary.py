@@ -23,8 +23,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from km_rl.errors import InputError, locked, make_folder
+from km_rl.errors import InputError, check_place, locked, make_folder
 from km_rl.evaluate.csv_file import number, write_csv
+from km_rl.train.run import commit_to_record
 
 SUMMARY, COMMANDS = "summary.csv", "commands.csv"
 NAMED = ("name", "command")
@@ -164,6 +165,39 @@ def _write_commands(rows: Iterable[Row], folder: Path) -> None:
 def name_of(command: str) -> str:
     """What stands for a command in the summary: the same wherever it was recorded."""
     return hashlib.sha256(command.encode()).hexdigest()[:8]
+
+
+def before_recording(
+    results: str | Path,
+    experiments: Iterable[str] = (),
+    seeds: int | None = None,
+    settings: Iterable[str] | None = None,
+) -> str:
+    """Refuse what could not be recorded, before hours go into it.
+
+    Args:
+        experiments: those whose rows are to be replaced, where recording needs all seeds at once.
+        seeds: of how many they will be.
+        settings: which rows of the experiments; all by default.
+
+    Returns:
+        The commit that the numbers are to be of.
+
+    Raises:
+        InputError: code that is not of a checkout, results that cannot be read or written, or such
+            rows of more seeds.
+    """
+    code = commit_to_record()
+    check_place(Path(results) / SUMMARY)
+    names, those = set(experiments), None if settings is None else set(settings)
+    mine = (row for row in read(results) if row.experiment in names)
+    counts = [row.seeds for row in mine if those is None or row.setting in those]
+    if seeds is not None and (most := max(counts, default=0)) > seeds:
+        raise InputError(
+            f"--seeds is {seeds} in number where {', '.join(sorted(names))} is recorded of "
+            f"{most} in '{results}': give as many, or another --record."
+        )
+    return code
 
 
 def check(new: Iterable[Row], known: Iterable[Row]) -> None:

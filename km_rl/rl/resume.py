@@ -102,19 +102,20 @@ class SaveTraining(TrainerCallback):
 
 
 def save_training(trainer: AdversarialTrainer, folder: str | Path) -> None:
-    """Write all that `resume_training` needs, between two rounds.
+    """Write all that `resume_training` needs, between two rounds: the resume point last, so that
+    nothing beside it is older.
 
     Raises:
         InputError: the folder cannot be written.
     """
     folder = Path(folder)
     make_folder(folder)
-    save_state(folder / TRAINING, _state(trainer))
     net, path = trainer._reward_net, folder / DISCRIMINATOR
     if isinstance(net, KanervaRewardNet):
         net.save(path)
     else:
         save_weights(path, type(net).__name__, {}, net)
+    save_state(folder / TRAINING, _state(trainer))
 
 
 def resume_training(trainer: AdversarialTrainer, folder: str | Path) -> int:

@@ -27,8 +27,7 @@ from km_rl.evaluate.retrieval import (
     lineup,
     measured,
 )
-from km_rl.results.retrieval import check_recorded, early, rows, side_by_side, write_files
-from km_rl.results.summary import Row
+from km_rl.results.retrieval import early, rows, side_by_side, write_files
 from km_rl.train.recall import RECIPES
 
 BENCH = replace(DEBUG, loads=(4, 12), load=12, queries=8, rbm_updates=3)
@@ -167,11 +166,3 @@ def test_rows_curves_and_figure(tmp_path: Path) -> None:
     assert len(table.read_text().splitlines()) == len(found) + 1
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert write_files(BENCH, [], tmp_path / "none", ["strokes"]) == []
-
-
-def test_fewer_seeds_than_are_recorded_are_refused_before_anything_is_measured() -> None:
-    row = Row("retrieval-cost", "hebbian", "write_us@2", 1.0, None, None, 5, "an abacus", "x", "a")
-    check_recorded([row], ["facts", "errors"], "retrieval", 2)
-    check_recorded([row], ["costs"], "retrieval", 5)
-    with pytest.raises(InputError, match=r"--seeds is 2 where retrieval-cost are recorded of 5"):
-        check_recorded([row], ["costs"], "retrieval", 2)

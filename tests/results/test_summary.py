@@ -23,7 +23,7 @@ from km_rl.results.readme import folded, with_tables
 from km_rl.results.scored import COSTS, NATS, thinned
 from km_rl.results.seeds import ONE_BY_ONE, part_names, record_runs
 from km_rl.results.spread import mean
-from km_rl.results.summary import Row, command_of, read, record, span, spanned
+from km_rl.results.summary import Row, before_recording, command_of, read, record, span, spanned
 
 ROOT = Path(__file__).parents[2]
 ABOUT = {"hardware": "an abacus", "commit": "0123456789abcdef"}
@@ -904,3 +904,20 @@ def test_what_stands_for_several_commands_is_told(seeds: str, said: str) -> None
     title = folded([f"python train.py --seed {seeds}"]).split("\n")[0]
     told = f" ({said}, a command each)" if said else ""
     assert title == f"<details><summary>Commands{told}</summary>"
+
+
+def test_what_could_not_be_recorded_is_refused_before_it_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("km_rl.results.summary.commit_to_record", lambda: "abc")
+    record([ROW._replace(seeds=3)], tmp_path)
+    assert before_recording(tmp_path) == "abc"
+    assert before_recording(tmp_path / "new", ["step-cost"], 1) == "abc"
+    assert before_recording(tmp_path, ["step-cost"], 3) == "abc"
+    assert before_recording(tmp_path, ["memory-speed"], 1) == "abc"
+    assert before_recording(tmp_path, ["step-cost"], 1, ["vae"]) == "abc"
+    with pytest.raises(InputError, match=r"--seeds is 2 in number where step-cost is recorded of"):
+        before_recording(tmp_path, ["step-cost"], 2, ["km-over-vae"])
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="give another folder"):
+        before_recording(tmp_path / "file" / "results")

@@ -18,7 +18,7 @@ from tiny_agents import CARTPOLE, PENDULUM, ROUND, SMALL, environments, gail, pp
 from km_rl.errors import InputError
 from km_rl.rl import KanervaCallback, KanervaRewardNet, attach
 from km_rl.rl.replay import relabel_rewards
-from km_rl.rl.resume import SaveTraining, resume_training, save_training
+from km_rl.rl.resume import TRAINING, SaveTraining, resume_training, save_training
 from km_rl.rl.ring import Ring
 
 
@@ -292,3 +292,21 @@ def test_a_callback_outside_a_trainer_is_refused() -> None:
         ppo().learn(ROUND, callback=SaveTraining("run", every=1))
     with pytest.raises(InputError, match="every is 0"):
         SaveTraining("run", every=0)
+
+
+def test_the_resume_point_is_never_newer_than_the_discriminator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trained(tmp_path / "logs")
+    save_training(trainer, tmp_path / "kept")
+    before = (tmp_path / "kept" / TRAINING).read_bytes()
+    trainer.train(ROUND)
+
+    def full(*_: object) -> None:
+        raise InputError("The disk is full.")
+
+    monkeypatch.setattr(KanervaRewardNet, "save", full)
+    monkeypatch.setattr("km_rl.rl.resume.save_weights", full)
+    with pytest.raises(InputError, match="full"):
+        save_training(trainer, tmp_path / "kept")
+    assert (tmp_path / "kept" / TRAINING).read_bytes() == before
