@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+from scipy.stats import linregress
 from torch import Tensor
 
 from km_rl.baselines.hopfield import Hopfield, ModernHopfield
@@ -83,11 +84,7 @@ def without_end(sizes: Sequence[int], capacities: Sequence[float], power: float 
     """
     if len(set(sizes)) < 2:
         raise InputError(f"Sizes {list(sizes)} were given: two different ones are expected.")
-    x = torch.tensor(sizes, dtype=torch.float64) ** -power
-    y = torch.tensor(capacities, dtype=torch.float64)
-    apart = x - x.mean()
-    slope = apart @ (y - y.mean()) / (apart @ apart)
-    return (y.mean() - slope * x.mean()).item()
+    return float(linregress([size**-power for size in sizes], capacities).intercept)
 
 
 def sdm_critical_distance(size: int, locations: int, patterns: int, seed: int) -> float:
@@ -138,12 +135,8 @@ def _restored(size: int, share: float, n: int, generator: torch.Generator) -> fl
 
 def doublings_per_unit(sizes: Sequence[int], capacities: Sequence[float]) -> tuple[float, float]:
     """Slope of log2 capacity over size by least squares, and the share of variance explained."""
-    x = torch.tensor(sizes, dtype=torch.float64)
-    y = torch.tensor(capacities, dtype=torch.float64).log2()
-    x, y = x - x.mean(), y - y.mean()
-    slope = (x @ y / (x @ x)).item()
-    rest = (y - slope * x).square().sum()
-    return slope, (1 - rest / y.square().sum()).item()
+    line = linregress(sizes, [math.log2(capacity) for capacity in capacities])
+    return float(line.slope), float(line.rvalue**2)
 
 
 def entropy(p: float) -> float:

@@ -18,16 +18,14 @@ from km_rl.evaluate.evaluation import ABLATIONS, EVALUATION
 from km_rl.evaluate.exhibit import Measured
 from km_rl.evaluate.runs import MODELS, VARIED, Metrics, Run, variant
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, DISTORTION, PRICED
+from km_rl.train.run import FREE as MAY_CHANGE
 
 NATS = tuple(COLUMNS.values())
 COSTS = {"images_seen": "images", "training_seconds": "seconds", "parameters": "parameters"}
 """Metric to key in evaluate.json; those of `NATS` and `OPTIONAL` are called the same in both."""
 OPTIONAL = (*BIT_KEYS, DISTORTION, "test_images")
 """Metrics that only a density or a newer evaluation has."""
-FREE = frozenset(
-    "about preset model seed name data_dir run_dir threads cuda_graphs "
-    "log_every evaluate_every evaluate_images checkpoint_every".split()
-)
+FREE = frozenset(MAY_CHANGE | {"about", "model", "seed"})
 """Settings in which runs of an experiment may differ."""
 BY_MODEL = frozenset(
     "slots key noise_var learn_noise address_noise_std prior_std sample_memory "

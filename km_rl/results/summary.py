@@ -194,8 +194,8 @@ def before_recording(
     counts = [row.seeds for row in mine if those is None or row.setting in those]
     if seeds is not None and (most := max(counts, default=0)) > seeds:
         raise InputError(
-            f"--seeds is {seeds} in number where {', '.join(sorted(names))} is recorded of "
-            f"{most} in '{results}': give as many, or another --record."
+            f"'{results}' holds {most} seeds of {', '.join(sorted(names))} where {seeds} would "
+            f"take their place: give as many, or another --record."
         )
     return code
 

@@ -1,1 +1,1 @@
-"""Training: the only loop, the run folder it fills and the checkpoints it resumes from."""
+"""Training of models of images: its only loop, the run folder and what is resumed from."""

@@ -916,7 +916,7 @@ def test_what_could_not_be_recorded_is_refused_before_it_is_measured(
     assert before_recording(tmp_path, ["step-cost"], 3) == "abc"
     assert before_recording(tmp_path, ["memory-speed"], 1) == "abc"
     assert before_recording(tmp_path, ["step-cost"], 1, ["vae"]) == "abc"
-    with pytest.raises(InputError, match=r"--seeds is 2 in number where step-cost is recorded of"):
+    with pytest.raises(InputError, match=r"holds 3 seeds of step-cost where 2 would take"):
         before_recording(tmp_path, ["step-cost"], 2, ["km-over-vae"])
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="give another folder"):
