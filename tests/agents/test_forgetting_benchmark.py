@@ -125,5 +125,5 @@ def test_fewer_seeds_take_no_curves_place(
     kept = {path: path.read_bytes() for path in (tmp_path / "results").rglob("*.*")}
     with pytest.raises(SystemExit) as stopped:
         script.main([*flags, "--seeds", "2"])
-    assert stopped.value.code == 2 and "recorded of 2 seeds where 1" in capsys.readouterr().err
+    assert stopped.value.code == 2 and "holds 2 seeds of" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in (tmp_path / "results").rglob("*.*")} == kept
