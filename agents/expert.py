@@ -55,8 +55,8 @@ from km_rl.nn.weights import fill, load_weights, save_weights
 from km_rl.progress import progress_bar
 from km_rl.rl.ring import Ring
 from km_rl.rl.streams import seed_environments
+from km_rl.train.provenance import describe
 from km_rl.train.recipe import at_least, plain_name
-from km_rl.train.run import describe
 from km_rl.train.signals import noted_signals
 
 TRAINING, POLICY = "training.pt", "policy.safetensors"

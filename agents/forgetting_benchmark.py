@@ -32,14 +32,15 @@ from agents.record import COLUMNS, worth
 from agents.runs import Curve, Imitation, read_runs
 from agents.task import load_task
 from envs.make import bare, env_id
-from km_rl.errors import InputError, check_seeds, written_beside
+from km_rl.errors import InputError, check_seeds
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import png
+from km_rl.files import written_beside
 from km_rl.results.summary import Row, check, read
 from km_rl.results.summary import record as record_rows
 from km_rl.side_by_side import side_by_side
+from km_rl.train.provenance import joined_once
 from km_rl.train.recipe import at_least
-from km_rl.train.run import joined_once
 
 FIGURE = "returns.png"
 

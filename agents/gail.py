@@ -23,7 +23,8 @@ from agents.config import GailConfig
 from agents.generator import is_finite
 from agents.logbook import Logbook, RoundMeans
 from agents.task import Task, load_task
-from km_rl.errors import InputError, NonFiniteError, written_beside
+from km_rl.errors import InputError, NonFiniteError
+from km_rl.files import written_beside
 from km_rl.progress import progress_bar
 from km_rl.train.signals import noted_signals
 

@@ -47,7 +47,8 @@ from typing import Any
 from imitation.util.logger import HierarchicalLogger
 from stable_baselines3.common.logger import KVWriter, Logger
 
-from km_rl.train.run import Run, describe, hardware
+from km_rl.train.provenance import describe, hardware
+from km_rl.train.run import Run
 
 NAMES = {
     "mean/gen/rollout/ep_rew_mean": "rollout/return",

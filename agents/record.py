@@ -39,13 +39,14 @@ from typing import NamedTuple
 from agents import figures
 from agents.config import GailConfig
 from agents.runs import Curve, Imitation
-from km_rl.errors import InputError, locked, make_folder, written_beside
+from km_rl.errors import InputError
 from km_rl.evaluate.csv_file import number, read_csv, write_csv
 from km_rl.evaluate.figures import png
+from km_rl.files import locked, make_folder, written_beside
 from km_rl.results.spread import Estimate, mean, probability_of_improvement, spread
 from km_rl.results.summary import WAIT, Row, check_name, given, read, span
 from km_rl.results.summary import record as record_rows
-from km_rl.train.run import joined_once
+from km_rl.train.provenance import joined_once
 
 COLUMNS = ("step", "metric", "value", "seed")
 MEMORY = "kanerva"

@@ -12,11 +12,11 @@ from typing import Any
 
 from agents import figures
 from agents.runs import Curve, Imitation, Summary, read_runs, returns_table, settings
-from km_rl.errors import written_beside
 from km_rl.evaluate import page
 from km_rl.evaluate.figures import png
 from km_rl.evaluate.page import Row
 from km_rl.evaluate.report import duration
+from km_rl.files import written_beside
 from km_rl.results.spread import Estimate
 
 COLUMNS = (

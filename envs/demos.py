@@ -31,7 +31,8 @@ import numpy as np
 from imitation.data.types import Trajectory, TrajectoryWithRew
 
 from envs.make import KNOWN, env_id, family
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError
+from km_rl.files import written_beside
 from km_rl.rl.sources import pairs
 
 SHIPPED, HELD_OUT = Path(__file__).parent / "demonstrations", "held-out"

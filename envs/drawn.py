@@ -12,7 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from km_rl.errors import InputError, make_folder, written_beside
+from km_rl.errors import InputError
+from km_rl.files import make_folder, written_beside
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.sources import pairs
 from km_rl.rl.tasks import Task

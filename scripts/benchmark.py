@@ -19,7 +19,7 @@ from agents.speed import discriminator_speed
 from km_rl.errors import at_least_one, exit_on_input_error
 from km_rl.evaluate.speed import step_speed, write_speed
 from km_rl.results.summary import Row, before_recording, command_of, record
-from km_rl.train.run import hardware
+from km_rl.train.provenance import hardware
 
 SHAPES = ((16, 32, 32, 100), (16, 32, 128, 200), (4, 256, 512, 512))
 Fact = tuple[str, str, str, float]

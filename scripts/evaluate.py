@@ -19,7 +19,7 @@ from tyro.conf import Positional
 
 from km_rl.errors import at_least_one, check_seeds, exit_on_input_error
 from km_rl.evaluate.report import report
-from km_rl.train.run import commit
+from km_rl.train.provenance import commit
 
 
 @dataclass(frozen=True)

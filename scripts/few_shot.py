@@ -25,8 +25,9 @@ from agents.few_shot.record import draw, record, write_files
 from envs.demos import save
 from envs.make import env_id
 from envs.tasks import demonstrations
-from km_rl.errors import exit_on_input_error, written_beside
+from km_rl.errors import exit_on_input_error
 from km_rl.evaluate.figures import png
+from km_rl.files import written_beside
 from km_rl.results.summary import command_of
 
 STRIP = "strip.png"

@@ -18,8 +18,8 @@ from envs.make import bare
 from km_rl.errors import InputError, check_seeds, exit_on_input_error
 from km_rl.results.spread import mean
 from km_rl.results.summary import Row, before_recording, command_of, record
+from km_rl.train.provenance import hardware
 from km_rl.train.recipe import at_least
-from km_rl.train.run import hardware
 
 
 @dataclass(frozen=True)

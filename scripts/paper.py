@@ -43,7 +43,7 @@ from km_rl.results.seeds import record_runs
 from km_rl.results.summary import read
 from km_rl.results.verdicts import write_verdicts
 from km_rl.side_by_side import Job, Make, side_by_side
-from km_rl.train.run import commit_to_record
+from km_rl.train.provenance import commit_to_record
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ import torch
 import tyro
 
 from km_rl.data import load
-from km_rl.errors import InputError, at_least_one, exit_on_input_error, make_folder
+from km_rl.errors import InputError, at_least_one, exit_on_input_error
 from km_rl.evaluate.retrieval import DEBUG, Bench
+from km_rl.files import make_folder
 from km_rl.results.retrieval import (
     EXPERIMENT,
     PARTS,
@@ -31,8 +32,8 @@ from km_rl.results.retrieval import (
     write_files,
 )
 from km_rl.results.summary import before_recording, check, command_of, read, record
+from km_rl.train.provenance import hardware
 from km_rl.train.recall import RECIPES, TINY, trained
-from km_rl.train.run import hardware
 
 
 @dataclass(frozen=True)

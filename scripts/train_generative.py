@@ -27,7 +27,8 @@ from km_rl.evaluate.bound import bound
 from km_rl.evaluate.report import report
 from km_rl.evaluate.runs import USUAL
 from km_rl.train.loop import train
-from km_rl.train.run import Run, commit, describe, is_main_process
+from km_rl.train.provenance import commit, describe
+from km_rl.train.run import Run, is_main_process
 
 
 def parse(arguments: list[str]) -> Config:

@@ -10,7 +10,7 @@ from commands import ROOT, run, run_here
 
 from km_rl.evaluate.table import FULL
 from km_rl.results.summary import Row, read, record
-from km_rl.train.run import commit
+from km_rl.train.provenance import commit
 
 
 def test_the_whole_paper_at_its_smallest(tmp_path: Path) -> None:

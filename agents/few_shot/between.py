@@ -43,9 +43,9 @@ from agents.few_shot.points import Key
 from agents.few_shot.settings import MEMORY
 from agents.figures import PALETTE
 from envs.cheetah import SPEED
-from km_rl.errors import written_beside
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import STYLE, WIDTH, png
+from km_rl.files import written_beside
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import ROUNDS, FewShot
 from km_rl.rl.tasks import Task, rows_of

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from km_rl.results.spread import mean
 from km_rl.results.summary import Row, check, read
 from km_rl.results.summary import record as record_rows
-from km_rl.train.run import hardware, joined_once
+from km_rl.train.provenance import hardware, joined_once
 
 
 class BySeed(NamedTuple):

@@ -60,7 +60,7 @@ from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.sources import pairs
 from km_rl.rl.tasks import Episode, Tasks
-from km_rl.train.run import commit, hardware, joined_once
+from km_rl.train.provenance import commit, hardware, joined_once
 
 POLICY_PAIRS, QUERIES = 256, 256
 """Pairs of the policy that a discriminator is told in a test, and of each to be told apart."""

@@ -23,8 +23,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from agents.generator import ppo, ppo_settings
 from agents.true_return import SEED
 from envs.make import env_id, make_vec
-from km_rl.errors import InputError, make_folder
+from km_rl.errors import InputError
 from km_rl.evaluate.figures import STYLE, WIDTH
+from km_rl.files import make_folder
 from km_rl.nn.saves import load_state, save_state
 
 FRAMES, FIRST, EVERY = 8, 500, 3

@@ -31,7 +31,8 @@ from agents.generator import ppo_settings
 from envs.drawn import as_tensors, from_tensors
 from envs.make import env_id
 from envs.tasks import POLICY_PAIRS, Family, some
-from km_rl.errors import InputError, make_folder, written_beside
+from km_rl.errors import InputError
+from km_rl.files import make_folder, written_beside
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.sources import pairs

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from km_rl.train.run import joined_once
+from km_rl.train.provenance import joined_once
 
 Key = TypeVar("Key", bound=Hashable)
 WITHOUT_PAIRS = ("return", "parameters")

@@ -56,9 +56,9 @@ import numpy as np
 from agents.few_shot import figures
 from agents.few_shot.points import Point, ends, grouped, named, provenance
 from agents.few_shot.settings import LEADERS
-from km_rl.errors import written_beside
 from km_rl.evaluate.csv_file import number, read_csv, write_csv
 from km_rl.evaluate.figures import png
+from km_rl.files import written_beside
 from km_rl.results.spread import Estimate, across_tasks, improvement
 from km_rl.results.summary import Row, check, read
 from km_rl.results.summary import record as record_rows

@@ -34,9 +34,10 @@ from agents.generator import ppo_settings
 from agents.true_return import SEED
 from envs.make import make_vec
 from envs.tasks import Family
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError
 from km_rl.evaluate.csv_file import number, write_csv
 from km_rl.evaluate.figures import STYLE, WIDTH, png
+from km_rl.files import written_beside
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.meta import MetaDiscriminator
 

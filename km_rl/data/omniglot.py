@@ -24,7 +24,8 @@ from PIL import Image, ImageOps
 
 from km_rl.data import places
 from km_rl.data.episodes import Images, Splits
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError
+from km_rl.files import written_beside
 
 SETS = ("images_background", "images_evaluation")
 URL = "https://github.com/brendenlake/omniglot/raw/master/python/{}.zip"

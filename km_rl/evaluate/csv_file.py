@@ -8,7 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from km_rl.errors import InputError, make_folder, written_beside
+from km_rl.errors import InputError
+from km_rl.files import make_folder, written_beside
 
 Line = TypeVar("Line")
 

@@ -22,7 +22,7 @@ from typing import Any
 from km_rl.core.episodic import EpisodicModel
 from km_rl.core.prior import MemoryPrior
 from km_rl.data import Splits, load
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError
 from km_rl.evaluate import page
 from km_rl.evaluate.caveats import published, what_is_free
 from km_rl.evaluate.contents import exhibits, experiments
@@ -40,6 +40,7 @@ from km_rl.evaluate.table import (
     text_table,
     worth,
 )
+from km_rl.files import written_beside
 
 PAGE = "report.html"
 PICTURES = "figures"

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError
+from km_rl.files import written_beside
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

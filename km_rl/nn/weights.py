@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, contiguous_format, nn
 
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError
+from km_rl.files import written_beside
 
 if TYPE_CHECKING:
     from typing_extensions import Self

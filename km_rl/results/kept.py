@@ -19,11 +19,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError
 from km_rl.evaluate.csv_file import number, read_csv, write_csv
 from km_rl.evaluate.exhibit import Point
 from km_rl.evaluate.report import PICTURES
 from km_rl.evaluate.runs import ADDED
+from km_rl.files import written_beside
 from km_rl.results.scored import Logged, Scored, rounded
 
 RUNS = "runs.jsonl"

@@ -26,9 +26,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from km_rl.errors import written_beside
 from km_rl.evaluate.figures import COLOURS, OTHER_COLOURS, STYLE, WIDTH, png
 from km_rl.evaluate.table import DISTORTION, FULL
+from km_rl.files import written_beside
 from km_rl.results.full_bound import COUNTED, NAME, UNWRITTEN, spoken
 from km_rl.results.summary import Row
 

@@ -18,13 +18,14 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from km_rl.errors import InputError, written_beside
+from km_rl.errors import InputError
 from km_rl.evaluate.table import BIT_KEYS, COLUMNS, columns
+from km_rl.files import written_beside
 from km_rl.results.full_bound import NAME, spoken
 from km_rl.results.layouts import BY_CLASSES, BY_WEIGHT, LABELS, NOTES, RETURNS, Pivot, pivot_of
 from km_rl.results.spread import FEWEST
 from km_rl.results.summary import Row, told_once
-from km_rl.train.run import joined_once
+from km_rl.train.provenance import joined_once
 
 OPEN, CLOSE = "<!-- results: {} -->", "<!-- /results -->"
 TABLE = re.compile(

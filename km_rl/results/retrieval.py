@@ -16,7 +16,6 @@ import torch
 from km_rl.baselines.sdm import critical_distance, radius_for
 from km_rl.core.episodic import EpisodicModel
 from km_rl.data import Images
-from km_rl.errors import written_beside
 from km_rl.evaluate.classical import (
     doublings_per_unit,
     entropy,
@@ -41,6 +40,7 @@ from km_rl.evaluate.retrieval import (
     lineup,
     measured,
 )
+from km_rl.files import written_beside
 from km_rl.progress import progress_bar
 from km_rl.results.retrieval_figure import figure
 from km_rl.results.spread import mean

@@ -23,18 +23,19 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from km_rl.errors import InputError, locked, make_folder, written_beside
+from km_rl.errors import InputError
 from km_rl.evaluate import figures
 from km_rl.evaluate.evaluation import ABLATIONS
 from km_rl.evaluate.exhibit import over_seeds
 from km_rl.evaluate.figures import Line, png
 from km_rl.evaluate.runs import USUAL, Run, read_runs
 from km_rl.evaluate.table import FULL
+from km_rl.files import locked, make_folder, written_beside
 from km_rl.results.kept import bare, copy_pictures, file_name, read_curves, read_kept, write_kept
 from km_rl.results.scored import Logged, Scored, by_setting, flags
 from km_rl.results.spread import mean
 from km_rl.results.summary import WAIT, Row, check, check_name, read, record, span
-from km_rl.train.run import joined_once
+from km_rl.train.provenance import joined_once
 
 ONE_BY_ONE = "seeds.png"
 WHOLE = "as it is"

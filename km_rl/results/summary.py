@@ -23,9 +23,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from km_rl.errors import InputError, check_place, locked, make_folder
+from km_rl.errors import InputError
 from km_rl.evaluate.csv_file import number, write_csv
-from km_rl.train.run import commit_to_record
+from km_rl.files import check_place, locked, make_folder
+from km_rl.train.provenance import commit_to_record
 
 SUMMARY, COMMANDS = "summary.csv", "commands.csv"
 NAMED = ("name", "command")

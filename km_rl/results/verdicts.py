@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from km_rl.errors import written_beside
+from km_rl.files import written_beside
 from km_rl.results.claims import (
     CLAIMS,
     HOLDS,

@@ -18,7 +18,8 @@ from imitation.policies.replay_buffer_wrapper import ReplayBufferRewardWrapper
 from imitation.util.networks import evaluating
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from km_rl.errors import InputError, check_place, not_below_zero
+from km_rl.errors import InputError, not_below_zero
+from km_rl.files import check_place
 from km_rl.rl.attached import TrainerCallback, attach
 from km_rl.rl.evidence import POLICY
 from km_rl.rl.reward_net import KanervaRewardNet, Surprise

@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from km_rl.errors import InputError, at_least_one, check_place, make_folder
+from km_rl.errors import InputError, at_least_one
+from km_rl.files import check_place, make_folder
 from km_rl.nn.saves import load_state, save_state
 from km_rl.nn.weights import fill, save_weights
 from km_rl.rl.attached import TrainerCallback

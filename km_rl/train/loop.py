@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from torch import Tensor, nn
 
 from km_rl.core.elbo import Elbo
@@ -96,7 +96,10 @@ class _Loop:
         self, model: nn.Module, draw: Draw, recipe: Recipe, run: Run, evaluate: Evaluate | None
     ) -> None:
         cpu = not torch.cuda.is_available()
-        self.accelerator = Accelerator(cpu=cpu, mixed_precision="no")
+        same = DistributedDataParallelKwargs(
+            static_graph=True
+        )  # in every step, parts unused or not
+        self.accelerator = Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[same])
         self.device = self.accelerator.device
         self.bf16 = resolve_precision(recipe.precision) == "bf16"
         self.bare, self.model = model, self.accelerator.prepare_model(model)

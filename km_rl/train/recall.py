@@ -29,8 +29,9 @@ from km_rl.nn.flat import FlatDecoder, FlatEncoder
 from km_rl.nn.initial import keep_variance
 from km_rl.nn.mlp import GaussianHead
 from km_rl.train.loop import train
+from km_rl.train.provenance import describe
 from km_rl.train.recipe import Precision, Recipe
-from km_rl.train.run import Run, describe
+from km_rl.train.run import Run
 
 IMAGE_SHAPE = (1, 28, 28)
 MOST_FLIPPED = 0.4

@@ -42,7 +42,8 @@ from agents.generator import PPO_SETTINGS, PpoSettings, ppo
 from envs.demos import load
 from envs.make import make_vec
 from envs.tasks import Family, load_family
-from km_rl.errors import InputError, NonFiniteError, locked
+from km_rl.errors import InputError, NonFiniteError
+from km_rl.files import locked
 from km_rl.results.summary import check_name, read
 from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
@@ -177,7 +178,7 @@ def test_the_script_compares_goes_on_and_records(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agents.few_shot.comparison.commit", lambda: "b" * 40)
-    monkeypatch.setattr("km_rl.train.run.commit", lambda: "a" * 40)
+    monkeypatch.setattr("km_rl.train.provenance.commit", lambda: "a" * 40)
     flags = (
         f"--preset debug --run-dir {tmp_path} --agents kanerva bc gail-dropout true-reward".split()
     )
@@ -347,7 +348,7 @@ def recorded_in(folder: Path, runs: Path, experiment: str, digests: list[str]) -
 def test_what_was_measured_for_another_experiment_is_not_measured_again(
     comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("km_rl.train.run.commit", lambda: "a" * 40)
+    monkeypatch.setattr("km_rl.train.provenance.commit", lambda: "a" * 40)
     digests = comparison.digests
     more = recorded_in(tmp_path, tmp_path / "runs", "few-shot-pointnav-9tasks", digests)
     assert more.notes.lines == []
@@ -359,7 +360,7 @@ def test_what_was_measured_for_another_experiment_is_not_measured_again(
 def test_results_of_other_experts_are_not_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("km_rl.train.run.commit", lambda: "a" * 40)
+    monkeypatch.setattr("km_rl.train.provenance.commit", lambda: "a" * 40)
     with pytest.raises(InputError, match=r"measured on other experts .*: give the same ones"):
         recorded_in(tmp_path, tmp_path / "runs", "few-shot-pointnav-debug", ["other", "experts"])
 

@@ -490,9 +490,9 @@ def test_a_run_at_its_end_goes_on_to_more_steps_and_not_to_fewer(
     """Its commits are both, for both have a part in the numbers."""
     each = BC_ROUND if changed else ROUND
     config = _config(demos, tmp_path, **{"steps": each, "evaluate_every": each} | changed)
-    monkeypatch.setattr("km_rl.train.run.commit", lambda: "a" * 40)
+    monkeypatch.setattr("km_rl.train.provenance.commit", lambda: "a" * 40)
     imitate(config)
-    monkeypatch.setattr("km_rl.train.run.commit", lambda: "b" * 40)
+    monkeypatch.setattr("km_rl.train.provenance.commit", lambda: "b" * 40)
     longer = replace(config, steps=2 * each)
     (run,) = read_runs([imitate(longer)])
     assert list(run.curve("return/mean").steps) == [0, each, 2 * each]

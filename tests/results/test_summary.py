@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from finished_runs import finished, tiny_machine, tiny_rival, tiny_vae
 
-from km_rl.errors import InputError, locked
+from km_rl.errors import InputError
 from km_rl.evaluate.csv_file import number
 from km_rl.evaluate.runs import Model, read_runs
 from km_rl.evaluate.table import FULL, PRICED
+from km_rl.files import locked
 from km_rl.results.kept import MOST_BYTES, RUNS
 from km_rl.results.readme import folded, with_tables
 from km_rl.results.scored import COSTS, NATS, thinned
