@@ -47,10 +47,10 @@ def discriminator_speed(repeats: int) -> Mapping[str, float]:
         "update_ratio_to_mlp": updates[0] / updates[1],
         "reward_call_us_per_pair": 1e6 * rewards[0] / ROWS,
         "mlp_reward_call_us_per_pair": 1e6 * rewards[1] / ROWS,
-        "memory_read_ms_of_8_rows": 1e3 * rewards[2],
+        f"memory_read_ms_of_{ROWS}_rows": 1e3 * rewards[2],
         "memory_share_of_reward_call": rewards[2] / rewards[0],
-        "remember_1000_pairs_ms": 1e3 * written[0],
-        "forget_1000_pairs_ms": 1e3 * written[1],
+        f"remember_{DEMONSTRATION}_pairs_ms": 1e3 * written[0],
+        f"forget_{DEMONSTRATION}_pairs_ms": 1e3 * written[1],
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import tyro
 
-from agents.speed import discriminator_speed
+from agents.speed import EXPERT_PAIRS, discriminator_speed
 from km_rl.errors import at_least_one, exit_on_input_error
 from km_rl.evaluate.speed import step_speed, write_speed
 from km_rl.results.summary import Row, before_recording, command_of, record
@@ -92,7 +92,7 @@ class Discriminator:
     def facts(self) -> Iterator[Fact]:
         """(experiment, setting, metric, value)."""
         for metric, value in discriminator_speed(self.repeats).items():
-            yield "discriminator-cost", "50 expert pairs", metric, value
+            yield "discriminator-cost", f"{EXPERT_PAIRS} expert pairs", metric, value
 
 
 KINDS: dict[str, Callable[..., Any]] = {
