@@ -71,7 +71,7 @@ def test_a_new_expert_is_imitated_but_for_a_round(
         "README.md",
         "CONTRIBUTING.md",
         "results/README.md",
-        *(f"docs/{x.name}" for x in ROOT.glob("docs/*.md")),
+        *(f"docs/{x.name}" for x in sorted(ROOT.glob("docs/*.md"))),
     ],
 )
 def test_all_that_it_links_to_is_there(page: str) -> None:

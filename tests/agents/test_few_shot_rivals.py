@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from unittest.mock import Mock
 
@@ -29,11 +31,11 @@ from km_rl.rl.meta import MetaDiscriminator
 from km_rl.rl.meta_training import MetaRecipe, MetaTraining
 from km_rl.rl.tasks import Tasks
 
-RIVALS: dict[str, FewShot] = {
-    "attention": Attention(2, 2, "state", 12),
-    "attention-pairs": Attention(2, 2, "both", 12),
-    "deep-set": DeepSet(2, 2, 12),
-    "nearest": NearestPair(2, 2),
+RIVALS: dict[str, Callable[[], FewShot]] = {
+    "attention": partial(Attention, 2, 2, "state", 12),
+    "attention-pairs": partial(Attention, 2, 2, "both", 12),
+    "deep-set": partial(DeepSet, 2, 2, 12),
+    "nearest": partial(NearestPair, 2, 2),
 }
 
 
@@ -57,7 +59,7 @@ def bars(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_a_pair_left_out_scores_as_if_it_had_not_been_given(name: str) -> None:
-    model = RIVALS[name].double()
+    model = RIVALS[name]().double()
     expert, policy = torch.randn(1, 5, 4).double(), torch.randn(1, 7, 4).double()
     both = torch.cat([expert, policy], 1)
     told = model.logits_expert_is_high(expert, policy, both, left_out=True)[0]
@@ -70,7 +72,7 @@ def test_a_pair_left_out_scores_as_if_it_had_not_been_given(name: str) -> None:
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_rivals_take_pairs_in_and_forget_them(name: str) -> None:
-    model = RIVALS[name].double().float()
+    model = RIVALS[name]()
     first, second, policy = (
         {"obs": torch.randn(n, 2), "acts": torch.randn(n, 2)} for n in (5, 6, 70)
     )
@@ -91,7 +93,7 @@ def test_rivals_take_pairs_in_and_forget_them(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*RIVALS, "perceptron"])
 def test_a_rival_that_knows_nothing_tells_nothing_apart(name: str) -> None:
-    model = RIVALS.get(name) or Perceptron(2, 2, 16, updates=2).eval()
+    model = RIVALS.get(name, lambda: Perceptron(2, 2, 16, updates=2).eval())()
     query, pairs = torch.randn(9, 4), {"obs": torch.randn(5, 2), "acts": torch.randn(5, 2)}
     for take_in in (None, model.remember, model.observe):
         model.clear()
@@ -151,8 +153,8 @@ def test_a_perceptron_that_pays_learns_when_it_is_shown_something(
 def test_pairs_are_carried_by_those_that_look_at_them_again() -> None:
     told = {"obs": torch.randn(9, 2), "acts": torch.randn(9, 2)}
     carried = {}
-    for name, model in RIVALS.items():
-        model.clear()
+    for name, new in RIVALS.items():
+        model = new()
         model.remember(told)
         carried[name] = model.state_floats
     assert carried == {"attention": 36, "attention-pairs": 36, "deep-set": 12, "nearest": 36}

@@ -110,6 +110,22 @@ def test_every_method_goes_to_its_end(
         return
     assert run.last("seconds/update") > 0 < run.last("seconds/reward")
     assert len(run.curve("logit/expert").steps) == (0 if "airl" in run.method else 2)
+    if run.method == "kanerva":
+        assert run.last("logit/expert") > run.last("logit/policy")
+
+
+def test_what_imitation_logs_has_our_names(tmp_path: Path) -> None:
+    means = RoundMeans(tmp_path)
+    right = {"mean/disc/disc_acc_expert": 0.9, "mean/disc/disc_acc_gen": 0.2}
+    returns = {"mean/gen/rollout/ep_rew_mean": 5, "mean/gen/rollout/ep_rew_wrapped_mean": 7}
+    means.write({**right, **returns, "mean/gen/km/surprise": 1, "mean/gen/time/fps": 2}, {})
+    assert means.values == {
+        "discriminator/expert_right": 0.9,
+        "discriminator/policy_right": 0.2,
+        "rollout/return": 5,
+        "rollout/learned_return": 7,
+        "km/surprise": 1,
+    }
 
 
 def test_runs_of_ppo_and_sac_have_folders_of_their_own() -> None:

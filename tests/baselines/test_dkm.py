@@ -93,6 +93,17 @@ def test_the_memory_is_the_prior_given_all_addresses_at_once(machine: DKM) -> No
 
 
 @pytest.mark.usefixtures("no_sampling")
+@torch.no_grad()
+def test_a_weight_is_the_likelihood_and_the_ratio_of_prior_and_posterior(
+    machine: DKM, images: Tensor
+) -> None:
+    """At the mean w of q = N(w, s^2) the ratio ln p(w) - ln q(w) is the sum of ln s - w^2 / 2."""
+    w, log_std = machine.address_weights(images), machine.log_address_std
+    ratio = machine.log_weights(images, 1)[0] + machine.elbo(images).distortion
+    assert_close(ratio, (log_std - w.square() / 2).sum(-1), rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.usefixtures("no_sampling")
 @pytest.mark.parametrize("sample_memory", [False, True])
 def test_each_rate_is_the_kl_it_claims_to_be(
     machine: DKM, images: Tensor, sample_memory: bool

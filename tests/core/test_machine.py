@@ -79,6 +79,8 @@ def test_interpolation_ends_at_its_two_images(machine: KanervaMachine, images: T
     row = machine.interpolate(memory, images[:, 0], images[:, 1], n=4)
     ends = machine.decode(memory, machine.address_weights(images[:, :2]))
     assert_close(row[:, [0, -1]], ends)
+    row = machine.interpolate_codes(memory, images[:, 0], images[:, 1], n=4)
+    assert_close(row[:, [0, -1]], machine.read(memory, images[:, :2]))
 
 
 def test_writing_draws_an_address_and_a_code(machine: KanervaMachine, images: Tensor) -> None:

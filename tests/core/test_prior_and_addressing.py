@@ -10,9 +10,10 @@ from km_rl.core.addressing import Addressing
 from km_rl.core.prior import MemoryPrior
 
 
+@pytest.mark.parametrize("diagonal", [False, True])
 @pytest.mark.parametrize("std", [0.01, 1.0, 30.0, 1000.0])
-def test_the_prior_starts_with_any_std(std: float) -> None:
-    prior = MemoryPrior(3, 2, initial_std=std)
+def test_the_prior_starts_with_any_std(std: float, diagonal: bool) -> None:
+    prior = MemoryPrior(3, 2, initial_std=std, diagonal_covariance=diagonal)
     assert_close(prior().cov, std**2 * torch.eye(3), rtol=0.05, atol=0.0)
 
 

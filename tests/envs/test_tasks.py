@@ -274,6 +274,8 @@ def test_the_velocity_is_seen_and_paid_for() -> None:
     assert obs[-1] == 2.0 and len(obs) == 18
     obs, reward, _, _, _ = env.step(np.zeros(6, np.float32))
     assert reward == pytest.approx(-abs(obs[cheetah.SPEED] - 2.0))
+    obs, reward, _, _, _ = env.step(np.full(6, 0.5, np.float32))
+    assert reward == pytest.approx(-abs(obs[cheetah.SPEED] - 2.0) - 0.05 * 6 * 0.25)
 
 
 def _agent(path: Path, seed: int, env: str = "HalfCheetah-v4") -> Path:

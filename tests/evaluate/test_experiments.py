@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from torch import Tensor
 
 from km_rl.core.machine import KanervaMachine
 from km_rl.errors import InputError
+from km_rl.evaluate import addresses, importance, interpolation
 from km_rl.evaluate import contents as contents_module
-from km_rl.evaluate import importance
 from km_rl.evaluate import report as report_module
 from km_rl.evaluate.ablations import ablations, written
 from km_rl.evaluate.bound import bound
@@ -337,3 +338,20 @@ def test_a_full_bound_that_bounds_nothing_has_no_curve_of_batches(tmp_path: Path
     assert shown.get_title(loc="left") == "bound with KL(M)/T"
     drawn = [line for line in shown.lines if len(line.get_xdata())]  # type: ignore[arg-type]
     assert len(drawn) == 2
+
+
+def test_the_largest_step_of_a_walk_is_told_as_a_share_of_all() -> None:
+    run: Any = SimpleNamespace(label="km", conditions=SimpleNamespace(binarisation="dequantised"))
+    walk = torch.tensor([0.0, 1.0, 2.0, 4.0]).view(1, 4, 1, 1, 1)
+    found = {(p.metric, p.x): p.value for p in interpolation._points(run, {"w": walk})}
+    assert found["largest_step_share", None] == pytest.approx(0.5)
+    assert [found["step_length", x] for x in (1, 2, 3)] == [1, 1, 2]
+
+
+def test_slots_of_all_images_are_those_of_all_episodes() -> None:
+    w = torch.eye(4)[:2, None]  # two episodes of an image each, which use a slot of their own
+    points = addresses._points({"km": w}, {"km": addresses.effective_slots(w)})
+    found = {p.metric: p.value for p in points if p.x is None}
+    assert found == pytest.approx(
+        {"effective_slots": 1, "effective_slots_of_all": 2, "slots": 4}, abs=1e-5
+    )

@@ -91,7 +91,7 @@ def a_run(kind: str) -> Run:
 
 
 @pytest.mark.parametrize("kind", ["km", "vae", "dkm", "dnc", "lrua"])
-def test_one_draw_is_the_bound_and_more_never_raise_it(kind: str) -> None:
+def test_one_draw_is_about_the_bound_and_more_never_raise_it(kind: str) -> None:
     run = a_run(kind)
     found = importance_bound(run, TEST, 0, 48, counts=(1, 4, 40))
     usual = bound(run.model, TEST, episode_length=4, passes=4)["bound_nats"]

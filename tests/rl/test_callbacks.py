@@ -188,6 +188,7 @@ def test_inside_gail(tmp_path: Path) -> None:
     for line in later:
         assert line.keys() == POLICY_KEYS | EXPERT_KEYS
         assert all(math.isfinite(value) for value in line.values())
+        assert line["km/logit_expert"] > line["km/logit_policy"]
     assert net.memory_state.policy_pairs == 4 * ROUND
     assert net.memory_state.expert_pairs > 16
 

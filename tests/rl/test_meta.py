@@ -19,7 +19,14 @@ from km_rl.errors import InputError
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.heads import bounded
 from km_rl.rl.meta import MetaDiscriminator
-from km_rl.rl.meta_training import MetaRecipe, MetaTraining, cross_entropy, negative_log_likelihood
+from km_rl.rl.meta_training import (
+    CLIP_NORM,
+    FINAL_SHARE,
+    MetaRecipe,
+    MetaTraining,
+    cross_entropy,
+    negative_log_likelihood,
+)
 from km_rl.rl.tasks import Episode, Task, Tasks, halves, rows_of
 
 TINY = {"slots": 6, "code": 3, "hidden": 5}
@@ -135,7 +142,7 @@ def test_memories_move_to_the_gpu() -> None:
     assert logits.is_cuda and logits.isfinite().all()
 
 
-def test_a_memory_of_the_policy_keeps_its_history_and_fades_to_the_prior() -> None:
+def test_a_memory_of_the_policy_keeps_three_quarters_of_its_history() -> None:
     net = _net()
     net.observe(_pairs(400, -1.0))
     first = net.policy[0]
@@ -360,6 +367,41 @@ def test_training_shows_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> Non
     MetaDiscriminator.fit(few_shot_tasks.tasks(), RECIPE, **TINY)
     shown = capsys.readouterr().err
     assert "fit: 100%" in shown and "8/8" in shown and "loss 0." in shown
+
+
+def test_the_step_size_falls_from_the_first_step_to_the_last() -> None:
+    training = MetaTraining(
+        MetaDiscriminator(STATE, ACTION, **TINY), Tasks(few_shot_tasks.tasks()), RECIPE
+    )
+    found = []
+    for training.steps in range(RECIPE.steps + 1):
+        found.append(training._learning_rate())
+    assert found == sorted(found, reverse=True)
+    assert found[0] == RECIPE.learning_rate
+    assert found[-1] == pytest.approx(FINAL_SHARE * RECIPE.learning_rate)
+
+
+def test_a_long_gradient_is_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adam's step hardly shows it, so its first moment, a tenth of the gradient, is looked at."""
+    monkeypatch.setattr("km_rl.rl.meta_training.cross_entropy", lambda *a: 1e4 * cross_entropy(*a))
+    training = MetaTraining(
+        MetaDiscriminator(STATE, ACTION, **TINY), Tasks(few_shot_tasks.tasks()), RECIPE
+    )
+    training.step()
+    moments = [state["exp_avg"].square().sum() for state in training.optimiser.state.values()]
+    assert float(sum(moments)) ** 0.5 == pytest.approx(0.1 * CLIP_NORM, rel=1e-3)
+
+
+def test_as_many_pairs_are_told_as_an_agent_may_have() -> None:
+    """Drawn log-uniformly: 1, 2 and 3, 4 to 7 and 8 to 15 pairs alike often, 16 hardly."""
+    recipe = replace(RECIPE, least_pairs=1)
+    training = MetaTraining(
+        MetaDiscriminator(STATE, ACTION, **TINY), Tasks(few_shot_tasks.tasks()), recipe
+    )
+    told = torch.tensor([training._episode().expert.shape[1] for _ in range(600)])
+    assert told.min() == 1 and told.max() <= recipe.most_pairs
+    octaves = told.log2().floor().long().bincount(minlength=5)[:4] / len(told)
+    assert (octaves - 1 / torch.tensor(17.0).log2()).abs().max() < 0.06
 
 
 def test_a_training_that_runs_away_is_stopped() -> None:

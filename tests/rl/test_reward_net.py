@@ -271,3 +271,15 @@ def test_a_space_that_counts_from_several_numbers_is_refused_in_a_sentence(start
     several.start = np.full(2, start)
     with pytest.raises(InputError, match="is expected"):
         KanervaRewardNet(gym.spaces.Box(-1, 1, (2,)), several)
+
+
+def test_logits_of_the_experts_pairs_are_as_if_each_were_left_out() -> None:
+    net = _net(features="random")
+    net.remember(_transitions(40))
+    net.observe(_transitions(40, seed=1, shift=0.5))
+    told, own = net.discriminator, net.discriminator.expert.content
+    with torch.no_grad():
+        left_out, seen = (told.logits_expert_is_high(own, left_out=x) for x in (True, False))
+    torch.testing.assert_close(net.expert_logits(40), left_out)
+    torch.testing.assert_close(net.expert_logits(10), left_out[::4])
+    assert (left_out < seen).all()

@@ -44,6 +44,8 @@ def test_training_lowers_the_bound_and_logs_every_documented_key(tmp_path: Path)
     assert (result["step"], result["images"]) == (40, 40 * 8)
     parts = ("train/distortion", "train/rate_y", "train/rate_z")
     assert result["train/bound"] == pytest.approx(sum(result[name] for name in parts))
+    recipe = replace(TINY, steps=40, learning_rate=1e-2)
+    assert result["train/learning_rate"] == pytest.approx(recipe.learning_rate_at(39))
     full = result["train/bound"] + result["train/rate_memory"]
     assert result["train/full_bound"] == pytest.approx(full)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_runs import DATA
+from torch import Tensor
 from torch.distributions import Bernoulli
 from torch.testing import assert_close
 
@@ -36,6 +37,19 @@ def test_half_of_the_queries_are_flipped_and_half_lack_a_block() -> None:
     missing = (spoilt(images) == 0).float().mean((0, 2, 3, 4))
     assert_close(missing[20:], torch.full((20,), 14 * 14 / 784))
     assert 0 <= missing[:20].min() and missing[:20].max() < 0.45
+
+
+def test_up_to_two_fifths_of_a_query_are_flipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+
+    def noted(images: Tensor, share: float, _: torch.Generator) -> Tensor:
+        shares.append(share)
+        return images
+
+    monkeypatch.setattr("km_rl.train.recall.flip", noted)
+    for _ in range(300):
+        spoilt(torch.ones(1, 2, 1, 28, 28))
+    assert 0 <= min(shares) < 0.02 and 0.38 < max(shares) <= 0.4
 
 
 @pytest.mark.parametrize("model", TINY)
