@@ -25,8 +25,8 @@ def main(arguments: list[str] | None = None) -> None:
     config = tyro.cli(BetweenConfig, args=arguments, description=__doc__)
     torch.set_num_threads(1)
     if config.record is not None:
-        of = [config.experiment], len(config.seeds), config.settings
-        before_recording(config.record, *of)
+        mine = {(config.experiment, setting) for setting in config.settings}
+        before_recording(config.record, len(config.seeds), lambda row: row[:2] in mine)
     found = measure(config)
     if config.record is None:
         files = write(found, config.run_dir / config.experiment)

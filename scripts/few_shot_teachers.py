@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> None:
     config = tyro.cli(TeachersConfig, args=arguments, description=__doc__)
     torch.set_num_threads(1)
     if config.record is not None:
-        before_recording(config.record, [config.experiment], len(config.few_shot.resolved().seeds))
+        seeds, mine = len(config.few_shot.resolved().seeds), config.experiment
+        before_recording(config.record, seeds, lambda row: row.experiment == mine)
     ends, drawn = teach(config)
     if config.record is None:
         files = write(ends, drawn, config.run_dir / config.experiment)

@@ -21,7 +21,8 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     benchmark = tyro.cli(Forgetting, args=arguments, description=__doc__)
     if benchmark.record is not None:
-        before_recording(benchmark.record, [benchmark.experiment], len(benchmark.seeds))
+        seeds, mine = len(benchmark.seeds), benchmark.experiment
+        before_recording(benchmark.record, seeds, lambda row: row.experiment == mine)
     runs = run(benchmark)
     if benchmark.record is not None:
         for path in record(benchmark, runs, command_of("forgetting", arguments), benchmark.record):

@@ -83,8 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name = EXPERIMENT if args.dataset == "omniglot" else f"{EXPERIMENT}-{args.dataset}"
     folder, code = args.record or args.folder, ""
     if args.record is not None:
-        experiments = [experiment_of(part, name) for part in args.parts]
-        code = before_recording(args.record, experiments, args.seeds)
+        those = [experiment_of(part, name) for part in args.parts]
+        code = before_recording(args.record, args.seeds, lambda row: row.experiment in those)
     elif "errors" in args.parts:
         make_folder(folder / name)
     values, found = compare(bench, tests, machines_of, range(args.seeds), args.parts, name)

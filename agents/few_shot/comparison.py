@@ -55,7 +55,7 @@ from agents.generator import ppo_settings
 from envs.pointnav import SIMULATED
 from envs.tasks import Family, load_family
 from km_rl.errors import InputError
-from km_rl.results.summary import before_recording
+from km_rl.results.summary import Row, before_recording
 from km_rl.rl.episodes import Pairs
 from km_rl.rl.few_shot import FewShot
 from km_rl.rl.sources import pairs
@@ -92,11 +92,10 @@ class Comparison:
 
     def __init__(self, config: FewShotConfig) -> None:
         config.validate()
-        experiment = config.experiment
+        self.experiment = config.experiment
         self.config = config = config.resolved()
         if config.record is not None:
-            rows = {*config.settings, *config.agents}
-            before_recording(config.record, [experiment], len(config.seeds), rows)
+            before_recording(config.record, len(config.seeds), self._replaces)
         assert config.steps is not None, "steps that are resolved"
         self.steps = config.steps
         self.folder = config.run_dir / "few-shot" / config.family
@@ -117,12 +116,18 @@ class Comparison:
         self.exam = examination(self.family, most, POLICY_PAIRS, QUERIES)
         self.notes = Notes(self.folder / MEASURED)
         if config.record is not None:
-            self.notes = self._recorded(config.record, experiment)
+            self.notes = self._recorded(config.record)
         self.commit = commit() or ""
 
-    def _recorded(self, folder: Path, experiment: str) -> Notes:
-        """Those of an experiment, which may copy from here and from others among the results."""
-        path = folder / experiment / MEASURED
+    def _replaces(self, row: Row) -> bool:
+        """Whether it is a row of what is compared, as a judge or, by its returns, as an agent."""
+        c, of_agents = self.config, row.metric.startswith(("return", "probability"))
+        mine = c.agents if of_agents else c.settings
+        return row.experiment == self.experiment and row.setting in mine
+
+    def _recorded(self, folder: Path) -> Notes:
+        """Those of the experiment, which may copy from here and from others among the results."""
+        path = folder / self.experiment / MEASURED
         notes = Notes(path, self.notes.path, *sorted(folder.glob(f"few-shot-*/{MEASURED}")))
         if notes.lines and all(line["of"]["digests"] != self.digests for line in notes.lines):
             same = "give the same ones"

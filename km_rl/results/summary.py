@@ -18,7 +18,7 @@ import hashlib
 import math
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -169,17 +169,13 @@ def name_of(command: str) -> str:
 
 
 def before_recording(
-    results: str | Path,
-    experiments: Iterable[str] = (),
-    seeds: int | None = None,
-    settings: Iterable[str] | None = None,
+    results: str | Path, seeds: int | None = None, replaces: Callable[[Row], bool] | None = None
 ) -> str:
     """Refuse what could not be recorded, before hours go into it.
 
     Args:
-        experiments: those whose rows are to be replaced, where recording needs all seeds at once.
-        seeds: of how many they will be.
-        settings: which rows of the experiments; all by default.
+        seeds: of how many the numbers will be, where they are recorded all at once.
+        replaces: which rows they take the place of; none by default.
 
     Returns:
         The commit that the numbers are to be of.
@@ -190,14 +186,12 @@ def before_recording(
     """
     code = commit_to_record()
     check_place(Path(results) / SUMMARY)
-    names, those = set(experiments), None if settings is None else set(settings)
-    mine = (row for row in read(results) if row.experiment in names)
-    counts = [row.seeds for row in mine if those is None or row.setting in those]
-    if seeds is not None and (most := max(counts, default=0)) > seeds:
-        raise InputError(
-            f"'{results}' holds {most} seeds of {', '.join(sorted(names))} where {seeds} would "
-            f"take their place: give as many, or another --record."
-        )
+    for row in read(results):
+        if seeds is not None and row.seeds > seeds and replaces is not None and replaces(row):
+            raise InputError(
+                f"'{results}' holds {row.seeds} seeds of {row.experiment}, {row.setting} where "
+                f"{seeds} would take their place: give as many, or another --record."
+            )
     return code
 
 

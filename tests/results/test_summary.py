@@ -905,12 +905,12 @@ def test_what_could_not_be_recorded_is_refused_before_it_is_measured(
     monkeypatch.setattr("km_rl.results.summary.commit_to_record", lambda: "abc")
     record([ROW._replace(seeds=3)], tmp_path)
     assert before_recording(tmp_path) == "abc"
-    assert before_recording(tmp_path / "new", ["step-cost"], 1) == "abc"
-    assert before_recording(tmp_path, ["step-cost"], 3) == "abc"
-    assert before_recording(tmp_path, ["memory-speed"], 1) == "abc"
-    assert before_recording(tmp_path, ["step-cost"], 1, ["vae"]) == "abc"
-    with pytest.raises(InputError, match=r"holds 3 seeds of step-cost where 2 would take"):
-        before_recording(tmp_path, ["step-cost"], 2, ["km-over-vae"])
+    mine = lambda row: row.experiment == "step-cost"
+    assert before_recording(tmp_path / "new", 1, mine) == "abc"
+    assert before_recording(tmp_path, 3, mine) == "abc"
+    assert before_recording(tmp_path, 1, lambda row: not mine(row)) == "abc"
+    with pytest.raises(InputError, match=r"3 seeds of step-cost, km-over-vae where 2 would take"):
+        before_recording(tmp_path, 2, mine)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="give another folder"):
         before_recording(tmp_path / "file" / "results")
