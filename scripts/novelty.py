@@ -57,9 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = tyro.cli(Args, args=arguments, description=__doc__)
     at_least(args, 1, "trajectories", "every")
     check_seeds(args.seeds)
-    code = ""
-    if args.record is not None:
-        code = before_recording(args.record)
+    code = "" if args.record is None else before_recording(args.record)
     demos = args.demos or shipped(args.env)
     others = {path.stem: path for path in args.others}
     if len(others) < len(args.others):

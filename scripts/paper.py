@@ -40,7 +40,7 @@ from km_rl.results.plan import (
 )
 from km_rl.results.rate_distortion import write_rate_distortion
 from km_rl.results.seeds import record_runs
-from km_rl.results.summary import read
+from km_rl.results.summary import before_recording, read
 from km_rl.results.verdicts import write_verdicts
 from km_rl.side_by_side import Job, Make, side_by_side
 from km_rl.train.provenance import commit_to_record
@@ -145,7 +145,7 @@ def planned(args: Args) -> list[Experiment]:
 def check(args: Args, plan: Sequence[Experiment], data: Splits) -> None:
     """Refuse what would come to nothing after hours: code without a commit, fewer seeds than are
     recorded of runs that were not kept, data of which some experiment cannot draw its episodes."""
-    commit_to_record()
+    before_recording(args.record)
     names = {one.name for one in plan}
     kept = {(name, one.setting) for name in names for one in read_kept(args.record / name)}
     seeds = dict.fromkeys(MODELS, args.seeds) | {"dnc": args.dnc_seeds}

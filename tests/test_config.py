@@ -154,7 +154,12 @@ def test_every_setting_is_explained_in_the_help(capsys: pytest.CaptureFixture[st
     for field in fields(Config):
         assert f"--{field.name.replace('_', '-')}" in text
     told = " ".join(re.sub(r"[^\w'.;,]", " ", text).split())
-    for words in ("the rows of the memory", "Adam's step size", "a mean over these steps"):
+    for words in (
+        "the rows of the memory",
+        "Adam's step size",
+        "a mean over these steps",
+        "run's folder",
+    ):
         assert words in told
 
 

@@ -113,9 +113,8 @@ def compare(
 
 def experiment_of(part: Part, experiment: str = EXPERIMENT) -> str:
     """What the rows of a part are recorded under; the facts need no drawings."""
-    if part == "facts":
-        return f"{EXPERIMENT}-facts"
-    return experiment if part == "errors" else f"{experiment}-{part.removesuffix('s')}"
+    names = {"facts": f"{EXPERIMENT}-facts", "errors": experiment, "costs": f"{experiment}-cost"}
+    return names[part]
 
 
 def _all_points(

@@ -169,7 +169,7 @@ def name_of(command: str) -> str:
 
 
 def before_recording(
-    results: str | Path, seeds: int | None = None, replaces: Callable[[Row], bool] | None = None
+    results: str | Path, seeds: int = 0, replaces: Callable[[Row], bool] = lambda row: False
 ) -> str:
     """Refuse what could not be recorded, before hours go into it.
 
@@ -187,7 +187,7 @@ def before_recording(
     code = commit_to_record()
     check_place(Path(results) / SUMMARY)
     for row in read(results):
-        if seeds is not None and row.seeds > seeds and replaces is not None and replaces(row):
+        if row.seeds > seeds and replaces(row):
             raise InputError(
                 f"'{results}' holds {row.seeds} seeds of {row.experiment}, {row.setting} where "
                 f"{seeds} would take their place: give as many, or another --record."

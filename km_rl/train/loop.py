@@ -96,10 +96,9 @@ class _Loop:
         self, model: nn.Module, draw: Draw, recipe: Recipe, run: Run, evaluate: Evaluate | None
     ) -> None:
         cpu = not torch.cuda.is_available()
-        same = DistributedDataParallelKwargs(
-            static_graph=True
-        )  # in every step, parts unused or not
-        self.accelerator = Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[same])
+        # Every step is alike, and of a DNC that writes one image not every part has a gradient.
+        alike = DistributedDataParallelKwargs(static_graph=True)
+        self.accelerator = Accelerator(cpu=cpu, mixed_precision="no", kwargs_handlers=[alike])
         self.device = self.accelerator.device
         self.bf16 = resolve_precision(recipe.precision) == "bf16"
         self.bare, self.model = model, self.accelerator.prepare_model(model)

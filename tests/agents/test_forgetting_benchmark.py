@@ -125,5 +125,6 @@ def test_fewer_seeds_take_no_curves_place(
     kept = {path: path.read_bytes() for path in (tmp_path / "results").rglob("*.*")}
     with pytest.raises(SystemExit) as stopped:
         script.main([*flags, "--seeds", "2"])
-    assert stopped.value.code == 2 and "holds 2 seeds of" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2 and "holds 2 seeds" in told and "where 1 would take" in told
     assert {path: path.read_bytes() for path in (tmp_path / "results").rglob("*.*")} == kept

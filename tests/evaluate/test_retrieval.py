@@ -27,7 +27,8 @@ from km_rl.evaluate.retrieval import (
     lineup,
     measured,
 )
-from km_rl.results.retrieval import early, rows, side_by_side, write_files
+from km_rl.results.retrieval import early, experiment_of, rows, side_by_side, write_files
+from km_rl.results.summary import Row, before_recording, record
 from km_rl.train.recall import RECIPES
 
 BENCH = replace(DEBUG, loads=(4, 12), load=12, queries=8, rbm_updates=3)
@@ -166,3 +167,17 @@ def test_rows_curves_and_figure(tmp_path: Path) -> None:
     assert len(table.read_text().splitlines()) == len(found) + 1
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert write_files(BENCH, [], tmp_path / "none", ["strokes"]) == []
+
+
+def test_fewer_seeds_than_are_recorded_are_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("km_rl.results.summary.commit_to_record", lambda: "abc")
+    row = Row("retrieval-cost", "hebbian", "write_us@2", 1.0, None, None, 5, "an abacus", "x", "a")
+    record([row], tmp_path)
+    mine = [experiment_of(part, "retrieval") for part in ("facts", "errors")]
+    before_recording(tmp_path, 2, lambda row: row.experiment in mine)
+    costs = experiment_of("costs", "retrieval")
+    before_recording(tmp_path, 5, lambda row: row.experiment == costs)
+    with pytest.raises(InputError, match="holds 5 seeds of retrieval-cost, hebbian where 2 would"):
+        before_recording(tmp_path, 2, lambda row: row.experiment == costs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from km_rl.evaluate.speed import medians, write_speed
+from km_rl.evaluate.speed import medians, step_speed, write_speed
 
 
 def test_calls_are_taken_in_turns_and_their_warm_up_does_not_count(
@@ -28,3 +28,9 @@ def test_calls_are_taken_in_turns_and_their_warm_up_does_not_count(
 
 def test_every_part_of_a_write_is_timed() -> None:
     assert all(seconds > 0 for seconds in write_speed(2, 3, 4, 5, repeats=1))
+
+
+def test_every_model_takes_a_step() -> None:
+    speed = step_speed(1, 2, repeats=1)
+    assert list(speed) == ["km", "dkm", "dnc", "lrua", "vae"]
+    assert all(seconds > 0 for seconds in speed.values())

@@ -51,6 +51,13 @@ def test_the_interval_of_a_mean_is_that_of_the_t_test() -> None:
     assert spread(values).mean == mean(values)
 
 
+def test_an_interval_of_three_holds_the_mean_as_often_as_it_says() -> None:
+    drawn = np.random.default_rng(0).normal(5.0, 2.0, (500, 3)).tolist()
+    ends = [mean(values)[1:] for values in drawn]
+    hits = [low <= 5.0 <= high for low, high in ends if low is not None and high is not None]
+    assert len(hits) == 500 and 0.92 < np.mean(hits) < 0.98
+
+
 def test_intervals_hold_the_truth_as_often_as_is_said() -> None:
     """Of 400 fives of normal values; 89% is what the module says of the bootstrap."""
     held = np.zeros(2)
