@@ -104,8 +104,8 @@ def test_the_script_draws_where_agents_of_teachers_go_and_records_it(
     places = (np.zeros((12, 50, 2)) for _ in range(3))
     with pytest.raises(SystemExit):
         script.main(["--seeds", "0", *flags[:2], *flags[-2:], "--record", str(tmp_path)])
-    told = capsys.readouterr().err
-    assert "holds 2 seeds of few-shot-teachers-debug, " in told and "where 1 would take" in told
+    error = capsys.readouterr().err
+    assert "holds 2 seeds of few-shot-teachers-debug, " in error and "where 1 would take" in error
     assert {path: path.read_bytes() for path in place.iterdir()} == before
 
 
